@@ -1,0 +1,239 @@
+import { isName } from './environment.ts'
+import { code, fault } from './fault.ts'
+import validate, { type Violation } from './generated/validate-config.js'
+import { configSchema } from './schema.ts'
+import { type CniVersion, parseVersion } from './version.ts'
+
+export type RangeConfig = {
+  readonly subnet: string
+  readonly rangeStart?: string
+  readonly rangeEnd?: string
+  readonly gateway?: string
+}
+
+export type RouteConfig = {
+  readonly dst: string
+  readonly gw?: string
+  readonly mtu?: number
+  readonly advmss?: number
+  readonly priority?: number
+  readonly table?: number
+  readonly scope?: number
+}
+
+export type Dns = {
+  readonly nameservers?: readonly string[]
+  readonly domain?: string
+  readonly search?: readonly string[]
+  readonly options?: readonly string[]
+}
+
+export type IpamConfig = Partial<RangeConfig> & {
+  readonly type?: string
+  readonly ranges?: readonly (readonly RangeConfig[])[]
+  readonly routes?: readonly RouteConfig[]
+  readonly dataDir?: string
+  readonly resolvConf?: string
+}
+
+export type RuntimeConfig = {
+  readonly ips?: readonly string[]
+  readonly mac?: string
+  readonly ipRanges?: readonly (readonly RangeConfig[])[]
+  readonly dns?: {
+    readonly servers?: readonly string[]
+    readonly searches?: readonly string[]
+    readonly options?: readonly string[]
+  }
+  readonly portMappings?: readonly unknown[] | null
+  readonly bandwidth?: Readonly<Record<string, unknown>> | null
+}
+
+export type AttachmentKey = { readonly containerID: string; readonly ifname: string }
+
+/** A network configuration that has the right shape; every key is documented in README.md. */
+export type NetworkConfig = {
+  readonly cniVersion: CniVersion
+  readonly name: string
+  readonly type?: string
+  readonly mode?: 'routed' | 'bridge'
+  readonly mtu?: number
+  readonly ipMasq?: boolean
+  readonly ipMasqBackend?: string
+  readonly nonMasqueradeCIDRs?: readonly string[]
+  readonly spoofCheck?: boolean
+  readonly bridge?: string
+  readonly isGateway?: boolean
+  readonly isDefaultGateway?: boolean
+  readonly forceAddress?: boolean
+  readonly hairpinMode?: boolean
+  readonly promiscMode?: boolean
+  readonly portIsolation?: boolean
+  readonly vlan?: number
+  readonly vlanTrunk?: readonly unknown[] | null
+  readonly preserveDefaultVlan?: boolean
+  readonly enabledad?: boolean
+  readonly disableContainerInterface?: boolean
+  readonly dataDir?: string
+  readonly dns?: Dns
+  readonly ipam?: IpamConfig
+  readonly runtimeConfig?: RuntimeConfig
+  readonly args?: { readonly cni?: { readonly ips?: readonly string[]; readonly mac?: string } } | null
+  readonly prevResult?: unknown
+  readonly 'cni.dev/valid-attachments'?: readonly AttachmentKey[] | null
+  readonly 'cni.dev/attachments'?: readonly AttachmentKey[] | null
+}
+
+/**
+ * Reads the configuration from standard input's text: JSON, version, shape, name, in the order in which libcni's skeleton
+ * refuses. Keys match exactly first, then without regard to case: containerd sends `Subnet` and `HostPort` for what Go
+ * reads either way. Unknown keys pass. Keys whose value is null count as absent.
+ */
+export function parseConfig(text: string): NetworkConfig {
+  const raw = parseJson(text)
+  const cniVersion = parseVersion(pick(raw, 'cniVersion'))
+  const folded = fold(raw, configSchema as Shape)
+  refuseName(folded)
+  if (!validate(folded)) throw violationFault(validate.errors?.[0])
+  return { ...(folded as NetworkConfig), cniVersion }
+}
+
+/** The configuration's version if it can be had: errors are printed in it, whatever else is wrong. */
+export function versionOf(text: string): CniVersion | undefined {
+  try {
+    return parseVersion(pick(parseJson(text), 'cniVersion'))
+  } catch {
+    return undefined
+  }
+}
+
+type Json = { readonly [key: string]: unknown }
+
+function parseJson(text: string): Json {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    const found = text.trim() === '' ? 'standard input is empty' : reason
+    throw fault(
+      code.decode,
+      'cannot decode the network configuration',
+      `${found}; pass the network configuration as one JSON object on standard input`,
+    )
+  }
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Json
+  throw fault(
+    code.decode,
+    'cannot decode the network configuration',
+    `standard input holds ${describe(value)}; it must be one JSON object`,
+  )
+}
+
+function pick(value: Json, key: string): unknown {
+  if (Object.hasOwn(value, key)) return value[key]
+  const other = Object.keys(value).find((name) => name.toLowerCase() === key.toLowerCase())
+  return other === undefined ? undefined : value[other]
+}
+
+type Shape = {
+  readonly type?: string | readonly string[]
+  readonly properties?: Readonly<Record<string, Shape>>
+  readonly items?: Shape
+}
+
+/** Renames keys that differ from the schema's in case alone; an exact key wins over a folded one. */
+function fold(value: unknown, schema: Shape): unknown {
+  if (Array.isArray(value)) {
+    const { items } = schema
+    return items ? value.map((item) => fold(item, items)) : value
+  }
+  if (typeof value !== 'object' || value === null || !schema.properties) return value
+  const known = schema.properties
+  const byLowerCase = new Map(Object.keys(known).map((key) => [key.toLowerCase(), key]))
+  const folded: Record<string, unknown> = Object.create(null) as Record<string, unknown>
+  for (const [key, child] of Object.entries(value)) {
+    const name = Object.hasOwn(known, key) ? key : (byLowerCase.get(key.toLowerCase()) ?? key)
+    if (name !== key && Object.hasOwn(value, name)) continue
+    const shape = Object.hasOwn(known, name) ? known[name] : undefined
+    if (shape && child === null && !acceptsNull(shape)) continue
+    folded[name] = shape ? fold(child, shape) : child
+  }
+  return folded
+}
+
+const acceptsNull = ({ type }: Shape): boolean => Array.isArray(type) && type.includes('null')
+
+function refuseName(config: unknown): void {
+  const name = pick(config as Json, 'name')
+  if (name === undefined || name === '')
+    throw fault(
+      code.invalidConfig,
+      'missing network name',
+      'the key "name" is absent or empty; give the network a name',
+    )
+  if (typeof name !== 'string' || !isName(name))
+    throw fault(
+      code.invalidConfig,
+      'invalid characters found in network name',
+      `name is ${describe(name)}; it must start with a letter or digit, ` +
+        'then letters, digits, "_", "." or "-"',
+    )
+}
+
+function violationFault(violation: Violation | undefined): Error {
+  const { instancePath = '', parentSchema, data, params, keyword } = violation ?? {}
+  const missing = keyword === 'required' ? String(params?.missingProperty) : undefined
+  const path = [...instancePath.split('/').slice(1).map(unescapePointer), ...(missing ? [missing] : [])]
+  const found = missing ? 'absent' : describe(data)
+  const accepted = parentSchema?.description ?? violation?.message ?? 'another value'
+  return fault(
+    code.invalidConfig,
+    'invalid network configuration',
+    `${formatPath(path)} is ${found}; accepted: ${accepted}`,
+  )
+}
+
+const unescapePointer = (word: string): string => word.replaceAll('~1', '/').replaceAll('~0', '~')
+
+/** "ipam.ranges[0][1].subnet" */
+export const formatPath = (path: readonly string[]): string =>
+  path
+    .map((word, at) => (/^\d+$/.test(word) ? `[${word}]` : at === 0 ? word : `.${word}`))
+    .join('') || 'the configuration'
+
+const shownLengthMax = 120
+
+export function describe(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value)
+  return text.length > shownLengthMax ? `${text.slice(0, shownLengthMax)}…` : text
+}
+
+/**
+ * Keys of the reference plugins that Tulle reads but can't act on yet: silence would be a lie (code 2). Not for DEL: what
+ * was refused on ADD must still be torn down.
+ */
+export function refuseUnsupported(config: NetworkConfig): void {
+  const { vlan, vlanTrunk, preserveDefaultVlan, enabledad, disableContainerInterface } = config
+  const { ipMasqBackend, runtimeConfig } = config
+  const unsupported: readonly [string, unknown, string][] = [
+    ['vlan', vlan || undefined, 'drop it: Tulle has no VLANs on the bridge yet'],
+    ['vlanTrunk', vlanTrunk?.length ? vlanTrunk : undefined, 'drop it: Tulle has no VLANs on the bridge yet'],
+    ['preserveDefaultVlan', preserveDefaultVlan, 'drop it: Tulle has no VLANs on the bridge yet'],
+    ['enabledad', enabledad || undefined, 'drop it: IPAM sees to it that an address is free'],
+    ['disableContainerInterface', disableContainerInterface || undefined, 'drop it'],
+    ['ipMasqBackend', ipMasqBackend === 'nftables' ? undefined : ipMasqBackend, 'only "nftables" is there'],
+    ['runtimeConfig.portMappings', runtimeConfig?.portMappings?.length ? runtimeConfig.portMappings : undefined,
+      'drop capabilities.portMappings and chain the portmap plugin'],
+    ['runtimeConfig.bandwidth', runtimeConfig?.bandwidth ?? undefined,
+      'drop capabilities.bandwidth and chain the bandwidth plugin'],
+  ] // biome-ignore format: a table
+  const first = unsupported.find(([, value]) => value !== undefined)
+  if (!first) return
+  const [key, value, remedy] = first
+  throw fault(
+    code.unsupportedField,
+    `unsupported key ${key} in the network configuration`,
+    `${key} is ${describe(value)}; ${remedy}`,
+  )
+}

@@ -1,0 +1,163 @@
+// The network configuration as JSON Schema. `description` says what is accepted: it is the end of the error text.
+// scripts/build.mjs compiles this into generated/validate-config.js (ajv standalone), so nothing is compiled at run time.
+
+const cidrList = {
+  type: 'array',
+  description: 'a list of networks such as ["10.0.0.0/8", "fd00::/8"]',
+  items: { type: 'string', description: 'a network such as "10.0.0.0/8"' },
+}
+const strings = {
+  type: 'array',
+  description: 'a list of strings',
+  items: { type: 'string', description: 'a string' },
+}
+const flag = { type: 'boolean', description: 'true or false' }
+const address = { type: 'string', description: 'an IP address such as "10.244.1.1"' }
+const unsigned = (most: number, description: string) => ({
+  type: 'integer',
+  minimum: 0,
+  maximum: most,
+  description,
+})
+
+const range = {
+  type: 'object',
+  description: 'a range: {"subnet": "10.244.1.0/24"}, with rangeStart, rangeEnd, gateway if wanted',
+  required: ['subnet'],
+  properties: {
+    subnet: { type: 'string', minLength: 1, description: 'a network such as "10.244.1.0/24"' },
+    rangeStart: address,
+    rangeEnd: address,
+    gateway: address,
+  },
+}
+const ranges = {
+  type: 'array',
+  description: 'a list of range sets such as [[{"subnet": "10.244.1.0/24"}]]',
+  items: { type: 'array', minItems: 1, description: 'a non-empty list of ranges', items: range },
+}
+
+export const dnsSchema = {
+  type: 'object',
+  description: 'an object with nameservers, domain, search, options',
+  properties: {
+    nameservers: strings,
+    domain: { type: 'string', description: 'a domain name' },
+    search: strings,
+    options: strings,
+  },
+}
+
+export const routeSchema = {
+  type: 'object',
+  description: 'a route such as {"dst": "0.0.0.0/0"}',
+  required: ['dst'],
+  properties: {
+    dst: { type: 'string', minLength: 1, description: 'a network such as "0.0.0.0/0"' },
+    gw: address,
+    mtu: unsigned(65535, 'bytes, 0 to 65535'),
+    advmss: unsigned(65535, 'bytes, 0 to 65535'),
+    priority: unsigned(0xffffffff, 'a route metric, 0 to 4294967295'),
+    table: unsigned(0xffffffff, 'a routing table, 0 to 4294967295'),
+    scope: unsigned(255, '0 (global), 253 (link) or 254 (host)'),
+  },
+}
+
+const ipam = {
+  type: 'object',
+  description: 'an object with a "type"',
+  properties: {
+    type: { type: 'string', pattern: '^[^/]*$', description: 'the name of an IPAM plugin, no "/"' },
+    ranges,
+    subnet: range.properties.subnet,
+    rangeStart: address,
+    rangeEnd: address,
+    gateway: address,
+    routes: { type: 'array', description: 'a list of routes', items: routeSchema },
+    dataDir: { type: 'string', description: 'an absolute path' },
+    resolvConf: { type: 'string', description: 'the path of a resolv.conf' },
+  },
+}
+
+const runtimeConfig = {
+  type: 'object',
+  description: 'an object, written by the runtime',
+  properties: {
+    ips: strings,
+    mac: { type: 'string', description: 'a MAC address such as "0a:58:0a:f4:01:05"' },
+    ipRanges: ranges,
+    dns: {
+      type: 'object',
+      description: 'an object with servers, searches, options',
+      properties: { servers: strings, searches: strings, options: strings },
+    },
+    portMappings: { type: ['array', 'null'], description: 'a list of port mappings' },
+    bandwidth: { type: ['object', 'null'], description: 'an object with rates and bursts' },
+  },
+}
+
+const attachments = {
+  type: ['array', 'null'],
+  description: 'a list of {"containerID": …, "ifname": …}',
+  items: {
+    type: 'object',
+    description: 'an object with containerID and ifname',
+    required: ['containerID', 'ifname'],
+    properties: {
+      containerID: { type: 'string', description: 'a container id' },
+      ifname: { type: 'string', description: 'an interface name' },
+    },
+  },
+}
+
+export const configSchema = {
+  type: 'object',
+  description: 'a network configuration, a JSON object',
+  properties: {
+    cniVersion: { type: 'string', description: 'a CNI version such as "1.0.0"' },
+    name: { type: 'string', description: 'the network\'s name' },
+    type: { type: 'string', description: 'the plugin\'s name' },
+    mode: { enum: ['routed', 'bridge'], description: '"routed" or "bridge"' },
+    mtu: {
+      description: '0 (automatic), or 68 to 65535 bytes (1280 at least with IPv6)',
+      anyOf: [{ const: 0 }, { type: 'integer', minimum: 68, maximum: 65535 }],
+    },
+    ipMasq: flag,
+    ipMasqBackend: { type: 'string', description: '"nftables"' },
+    nonMasqueradeCIDRs: cidrList,
+    spoofCheck: flag,
+    bridge: {
+      type: 'string',
+      pattern: '^(?!\\.{1,2}$)[^/:\\s]{1,15}$',
+      description: 'an interface name, 1 to 15 bytes',
+    },
+    isGateway: flag,
+    isDefaultGateway: flag,
+    forceAddress: flag,
+    hairpinMode: flag,
+    promiscMode: flag,
+    portIsolation: flag,
+    vlan: unsigned(4094, 'a VLAN id, 0 to 4094'),
+    vlanTrunk: { type: ['array', 'null'], description: 'a list of VLAN ids' },
+    preserveDefaultVlan: flag,
+    enabledad: flag,
+    disableContainerInterface: flag,
+    dataDir: { type: 'string', description: 'an absolute path' },
+    dns: dnsSchema,
+    ipam,
+    runtimeConfig,
+    args: {
+      type: ['object', 'null'],
+      description: 'an object',
+      properties: {
+        cni: {
+          type: 'object',
+          description: 'an object',
+          properties: { ips: strings, mac: runtimeConfig.properties.mac },
+        },
+      },
+    },
+    'cni.dev/valid-attachments': attachments,
+    'cni.dev/attachments': attachments,
+  },
+}

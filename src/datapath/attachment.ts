@@ -1,0 +1,54 @@
+/**
+ * One pod interface as Tulle keeps it: everything that DEL, GC, CHECK and a rebuild need to know again, in plain text
+ * values, so that the store's record, a golden file and a person see the same thing.
+ */
+export type Attachment = {
+  readonly network: string
+  readonly container: string
+  readonly ifname: string
+  readonly mode: 'routed' | 'bridge'
+  /** Host end of the veth. */
+  readonly link: string
+  readonly mtuBytes: number
+  readonly podMac: string
+  readonly hostMac: string
+  readonly bridge: BridgeWish | null
+  readonly ips: readonly AttachedIp[]
+  readonly routes: readonly AttachedRoute[]
+  /** Destinations that keep the pod's own address; null: nothing is masqueraded. */
+  readonly masqueradeExcept: readonly string[] | null
+  readonly spoofCheck: boolean
+}
+
+export type AttachedIp = {
+  readonly address: string
+  /** Prefix length of the pool's subnet. */
+  readonly subnetBits: number
+  readonly gateway: string | null
+}
+
+export type AttachedRoute = {
+  readonly dst: string
+  readonly gw: string | null
+  readonly mtu?: number
+  readonly advmss?: number
+  readonly priority?: number
+  readonly table?: number
+  readonly scope?: number
+}
+
+export type BridgeWish = {
+  readonly name: string
+  /** The bridge carries these, with prefix length; empty: it is no gateway. */
+  readonly addresses: readonly string[]
+  readonly forceAddress: boolean
+  readonly hairpin: boolean
+  readonly isolated: boolean
+  readonly promisc: boolean
+}
+
+export type AttachmentId = Pick<Attachment, 'network' | 'container' | 'ifname'>
+
+/** "network/container/ifname": what people and comments call an attachment. */
+export const nameOf = ({ network, container, ifname }: AttachmentId): string =>
+  `${network}/${container}/${ifname}`

@@ -1,0 +1,31 @@
+import { sha256 } from '@noble/hashes/sha2.js'
+import { encodeText, toHex } from '../base/bytes.ts'
+import { formatMac, localMac } from '../base/mac.ts'
+import type { AttachmentId } from './attachment.ts'
+
+export const linkPrefix = 'tul'
+const linkHexDigits = 11
+
+/**
+ * Names that follow from the attachment's own: DEL finds the link of a pod that no record tells of, and a pod that is made
+ * again under its old id gets its old MAC. Link: "tul" and 11 hex digits of sha256(network NUL container NUL ifname).
+ */
+export function identityOf({ network, container, ifname }: AttachmentId): {
+  readonly link: string
+  readonly hostMac: string
+  readonly podMac: string
+} {
+  const hash = sha256(encodeText(`${network}\0${container}\0${ifname}`))
+  return {
+    link: linkPrefix + toHex(hash).slice(0, linkHexDigits),
+    hostMac: formatMac(localMac(hash.subarray(8))),
+    podMac: formatMac(localMac(hash.subarray(16))),
+  }
+}
+
+/** A bridge's MAC follows from its name: it outlives its ports, and a bridge made again keeps it. */
+export const bridgeMacOf = (name: string): string =>
+  formatMac(localMac(sha256(encodeText(`bridge\0${name}`))))
+
+/** Eight hex digits that name a chain by its content. */
+export const digestOf = (text: string): string => toHex(sha256(encodeText(text))).slice(0, 8)

@@ -1,0 +1,31 @@
+import type { Attachment, AttachmentId } from './attachment.ts'
+
+/** First word of the alias of every link that is ours; the digit is the alias's format. */
+const mark = 'tulle1'
+
+/** IFALIASZ of linux/if.h is 256 with the NUL. Addresses come first, so that a cut costs a part of the id at worst. */
+const aliasLengthMax = 255
+
+/** "tulle1 <addresses> <ifname> <network> <container>" on the host end: enough to build a lost store anew. */
+export const formatAlias = ({ ips, ifname, network, container }: Attachment): string =>
+  `${mark} ${ips.map(({ address }) => address).join(',') || '-'} ${ifname} ${network} ${container}`.slice(
+    0,
+    aliasLengthMax,
+  )
+
+export type Marked = AttachmentId & { readonly addresses: readonly string[] }
+
+/** An alias of ours, read back; undefined for anybody else's, and for our bridge. */
+export function parseAlias(alias: string | undefined): Marked | undefined {
+  const [word, addresses, ifname, network, container, ...rest] = (alias ?? '').split(' ')
+  if (word !== mark || !addresses || !ifname || !network || !container || rest.length > 0) return undefined
+  return {
+    network,
+    container,
+    ifname,
+    addresses: addresses === '-' ? [] : addresses.split(','),
+  }
+}
+
+/** Alias of a bridge that Tulle made, and may take away again. */
+export const bridgeAlias = `${mark} bridge`

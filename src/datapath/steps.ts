@@ -1,0 +1,96 @@
+import { formatAddress } from '../base/address.ts'
+import { formatPrefix } from '../base/prefix.ts'
+import type { Query } from '../wire/netlink/message.ts'
+import { newAddress } from '../wire/rtnl/address.ts'
+import { type IfIndex, newVeth, setBridgePort, setLink } from '../wire/rtnl/link.ts'
+import { newNeighbour } from '../wire/rtnl/neighbour.ts'
+import { newRoute, scopeLink } from '../wire/rtnl/route.ts'
+import type { Attachment } from './attachment.ts'
+import { formatAlias } from './mark.ts'
+import { macOf, type Side, wiringOf } from './wiring.ts'
+
+/** One message to the kernel, and what it is for: the words of the error if it is refused. */
+export type Step = {
+  readonly what: string
+  readonly query: Query
+  /** Errno values that mean "it is so already". */
+  readonly settled?: readonly number[]
+}
+
+const EEXIST = 17
+
+/** Creates the pair; the pod's end is born in the namespace behind `netnsFd`, which is valid in this process only. */
+export const vethStep = (attachment: Attachment, netnsFd: number): Step => ({
+  what: `create veth ${attachment.link} with ${attachment.ifname} in the pod's namespace`,
+  query: newVeth({
+    host: { name: attachment.link, mac: macOf(attachment.hostMac), alias: formatAlias(attachment) },
+    pod: { name: attachment.ifname, mac: macOf(attachment.podMac), netnsFd },
+    mtuBytes: attachment.mtuBytes,
+  }),
+})
+
+/** The host's end first: what the pod announces when it comes up (gratuitous ARP) then finds the way open. */
+export function hostSteps(attachment: Attachment, link: IfIndex, bridge: IfIndex | undefined): readonly Step[] {
+  const name = attachment.link
+  const { bridge: wish } = attachment
+  const enslave = bridge === undefined ? {} : { master: bridge }
+  const steps: Step[] = [
+    { what: `keep ${name} free of a link-local address`, query: setLink({ index: link, noLinkLocal: true }) },
+    { what: `set ${name} up`, query: setLink({ index: link, up: true, ...enslave }) },
+  ]
+  if (bridge !== undefined && wish)
+    steps.push({
+      what: `set port ${name} of ${wish.name} (hairpin ${wish.hairpin}, isolated ${wish.isolated})`,
+      query: setBridgePort(link, wish),
+    })
+  return [...steps, ...sideSteps(wiringOf(attachment).host, { link, name, noPrefixRoute: true })]
+}
+
+export function podSteps(attachment: Attachment, link: IfIndex): readonly Step[] {
+  const name = attachment.ifname
+  const { pod } = wiringOf(attachment)
+  const noPrefixRoute = attachment.mode === 'routed'
+  const ipv4 = { ...pod, addresses: pod.addresses.filter(({ address }) => address.family === 4) }
+  const ipv6 = pod.addresses.filter(({ address }) => address.family === 6)
+  return [
+    ...addressSteps(ipv4, { link, name, noPrefixRoute }),
+    { what: `set ${name} up in the pod`, query: setLink({ index: link, up: true }) },
+    ...addressSteps({ ...pod, addresses: ipv6 }, { link, name, noPrefixRoute }),
+    ...restSteps(pod, { link, name, noPrefixRoute }),
+  ]
+}
+
+type Where = { readonly link: IfIndex; readonly name: string; readonly noPrefixRoute: boolean }
+
+const sideSteps = (side: Side, where: Where): readonly Step[] => [
+  ...addressSteps(side, where),
+  ...restSteps(side, where),
+]
+
+const addressSteps = ({ addresses }: Side, { link, name, noPrefixRoute }: Where): readonly Step[] =>
+  addresses.map((prefix) => ({
+    what: `add address ${formatPrefix(prefix)} to ${name}`,
+    query: newAddress({ link, prefix, noPrefixRoute }),
+  }))
+
+/** Neighbours before routes: a route that is there can be used at once. */
+function restSteps({ neighbours, routes }: Side, { link, name }: Where): readonly Step[] {
+  return [
+    ...neighbours.map(({ address, mac }) => ({
+      what: `add neighbour ${formatAddress(address)} to ${name}`,
+      query: newNeighbour({ link, address, mac }),
+    })),
+    ...routes.map((route) => ({
+      what:
+        `add route ${formatPrefix(route.destination)} ` +
+        `${route.gateway ? `via ${formatAddress(route.gateway)}` : `scope ${route.scope ?? scopeLink}`} dev ${name}`,
+      query: newRoute({ ...route, link }),
+    })),
+  ]
+}
+
+export const bridgeAddressStep = (name: string, link: IfIndex, prefix: Parameters<typeof formatPrefix>[0]): Step => ({
+  what: `add address ${formatPrefix(prefix)} to bridge ${name}`,
+  query: newAddress({ link, prefix, noPrefixRoute: false }),
+  settled: [EEXIST],
+})

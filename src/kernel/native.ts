@@ -1,0 +1,55 @@
+import { closeSync, constants, openSync, writeSync } from 'node:fs'
+import { getAsset, isSea } from 'node:sea'
+
+/** What native/tulle.c exports. Numbers below zero are -errno; `netnsFd` -1 means "the namespace of this process". */
+export type Native = {
+  readonly socketIn: (netnsFd: number, protocol: number) => number
+  readonly netnsCookie: (socketFd: number) => bigint | number
+  readonly send: (fd: number, bytes: Uint8Array, length: number) => number
+  readonly receive: (fd: number, bytes: Uint8Array, wait: 0 | 1) => number
+  readonly close: (fd: number) => number
+  readonly readIn: (netnsFd: number, path: string, into: Uint8Array) => number
+  readonly writeIn: (netnsFd: number, path: string, text: string) => number
+  readonly lock: (fd: number, how: number, limitMilliseconds: number) => number
+  readonly exit: (code: number) => never
+}
+
+/** asm-generic/fcntl.h: __O_TMPFILE | O_DIRECTORY; a file without a name, gone with its last descriptor. */
+const O_TMPFILE = 0o20200000
+const folders = ['/dev/shm', '/run', '/tmp', '/var/tmp', '/opt/cni/bin']
+
+/**
+ * Loads the native part: from the executable's asset through a file that never has a name, or, when Node runs the sources,
+ * from the file that the build left beside the executable. Some of the folders may be mounted noexec, so each is tried.
+ */
+export function loadNative(): Native {
+  const holder: { exports: unknown } = { exports: {} }
+  if (!isSea()) {
+    process.dlopen(holder, new URL('../../dist/tulle.node', import.meta.url).pathname)
+    return holder.exports as Native
+  }
+  const bytes = new Uint8Array(getAsset('tulle.node'))
+  const refusals: string[] = []
+  for (const folder of folders) {
+    try {
+      loadThrough(folder, bytes, holder)
+      return holder.exports as Native
+    } catch (refusal) {
+      refusals.push(`${folder}: ${refusal instanceof Error ? refusal.message : String(refusal)}`)
+    }
+  }
+  throw new Error(
+    `Cannot load the native part through an unnamed file in any of ${folders.join(' ')} ` +
+      `(${refusals.join('; ')}); one of them must be writable and not mounted noexec`,
+  )
+}
+
+function loadThrough(folder: string, bytes: Uint8Array, holder: object): void {
+  const fd = openSync(folder, O_TMPFILE | constants.O_RDWR, 0o700)
+  try {
+    writeSync(fd, bytes)
+    process.dlopen(holder, `/proc/self/fd/${fd}`)
+  } finally {
+    closeSync(fd)
+  }
+}

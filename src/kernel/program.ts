@@ -1,0 +1,33 @@
+import { spawnSync } from 'node:child_process'
+import { accessSync, constants } from 'node:fs'
+
+export type Finished = { readonly code: number; readonly stdout: string }
+
+/** The first folder of `path` with an executable of that name, as the whole path. */
+export const findProgram = (name: string, path: readonly string[]): string | undefined =>
+  path.map((folder) => `${folder}/${name}`).find(isExecutable)
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** What a plugin may print at most; a result is some hundred bytes. */
+const outputBytesMax = 16 * 1024 * 1024
+
+/** Runs a program to its end with `input` on standard input; its standard error goes where ours goes. */
+export function runProgram(file: string, input: string, env: NodeJS.ProcessEnv): Finished {
+  const done = spawnSync(file, [], {
+    input,
+    env,
+    stdio: ['pipe', 'pipe', 'inherit'],
+    maxBuffer: outputBytesMax,
+    encoding: 'utf8',
+  })
+  if (done.error) throw done.error
+  return { code: done.status ?? 128, stdout: done.stdout }
+}

@@ -1,0 +1,46 @@
+import { getSystemErrorName } from 'node:util'
+
+/** Errno numbers that Tulle acts on (asm-generic/errno-base.h, errno.h). */
+export const errno = {
+  ENOENT: 2,
+  ESRCH: 3,
+  EAGAIN: 11,
+  EBUSY: 16,
+  EEXIST: 17,
+  ENODEV: 19,
+  EROFS: 30,
+  ERESTART: 85,
+  EOPNOTSUPP: 95,
+  EADDRNOTAVAIL: 99,
+  ENETUNREACH: 101,
+  ETIMEDOUT: 110,
+  EHOSTUNREACH: 113,
+} as const
+
+export type Refused = {
+  readonly what: string
+  readonly errno: number
+  /** The kernel's own words, if it had any. */
+  readonly kernelText?: string | undefined
+  readonly cause?: unknown
+}
+
+/** The kernel said no: what was tried, the errno's name, the kernel's own text. */
+export class KernelRefusal extends Error {
+  override name = 'KernelRefusal'
+  readonly errno: number
+
+  constructor({ what, errno: number, kernelText, cause }: Refused) {
+    const words = kernelText ? ` (kernel: "${kernelText}")` : ''
+    super(`Cannot ${what}: ${errnoName(number)}${words}`, { cause })
+    this.errno = number
+  }
+}
+
+export function errnoName(number: number): string {
+  try {
+    return getSystemErrorName(-number)
+  } catch {
+    return `errno ${number}`
+  }
+}

@@ -1,0 +1,100 @@
+import type { Address, Family } from '../base/address.ts'
+import type { Prefix } from '../base/prefix.ts'
+import type { Step } from '../datapath/steps.ts'
+import type { Message, Query } from '../wire/netlink/message.ts'
+import { decodeAddress, dumpAddresses } from '../wire/rtnl/address.ts'
+import { decodeLink, deleteLink, dumpLinks, getLink, type IfIndex, type Link } from '../wire/rtnl/link.ts'
+import { decodeNeighbour, dumpNeighbours, type ObservedNeighbour } from '../wire/rtnl/neighbour.ts'
+import { decodeRoute, dumpRoutes, getRoute, type ObservedRoute } from '../wire/rtnl/route.ts'
+import type { Native } from './native.ts'
+import { NETLINK_ROUTE, NetlinkSocket } from './netlink-socket.ts'
+import { errno, KernelRefusal } from './refusal.ts'
+
+/** rtnetlink in one namespace: the questions that Tulle asks, and the running of steps. */
+export class RouteSocket {
+  readonly #socket: NetlinkSocket
+  /** Names the namespace in errors: "the pod", "the host". */
+  readonly #where: string
+
+  constructor(native: Native, netnsFd: number, where: string) {
+    this.#socket = new NetlinkSocket(native, netnsFd, NETLINK_ROUTE)
+    this.#where = where
+  }
+
+  netnsCookie(): bigint | undefined {
+    return this.#socket.netnsCookie()
+  }
+
+  link(by: { name: string } | { index: IfIndex }): Link | undefined {
+    const found = this.#unless([errno.ENODEV], `look up link ${'name' in by ? by.name : by.index}`, getLink(by))
+    const message = found?.[0]
+    return message && decodeLink(message.body)
+  }
+
+  links(): readonly Link[] {
+    return this.#ask('list links', dumpLinks()).map(({ body }) => decodeLink(body))
+  }
+
+  addresses(link: IfIndex): readonly Prefix[] {
+    return this.#ask('list addresses', dumpAddresses(link)).flatMap(({ body }) => {
+      const address = decodeAddress(body)
+      return address?.link === link ? [address.prefix] : []
+    })
+  }
+
+  neighbours(): readonly ObservedNeighbour[] {
+    return this.#ask('list neighbours', dumpNeighbours()).flatMap(({ body }) => decodeNeighbour(body) ?? [])
+  }
+
+  routes(family: Family): readonly ObservedRoute[] {
+    return this.#ask(`list IPv${family} routes`, dumpRoutes(family)).flatMap(({ body }) => decodeRoute(body) ?? [])
+  }
+
+  /** The route that the kernel would take, or undefined if it knows no way. */
+  routeTo(address: Address): ObservedRoute | undefined {
+    const noWay = [errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ESRCH, 22, 13, errno.EOPNOTSUPP, 97]
+    const found = this.#unless(noWay, 'ask for a route', getRoute(address))
+    const message = found?.[0]
+    return message && decodeRoute(message.body)
+  }
+
+  /** Sends the steps at once, in order; the first refusal that is not "so already" is thrown. */
+  run(steps: readonly Step[]): void {
+    const fared = this.#socket.exchange(steps.map(({ query }) => query))
+    for (const [at, { errno: number, kernelText }] of fared.entries()) {
+      const step = steps[at]
+      if (!step || number === 0 || step.settled?.includes(number)) continue
+      throw new KernelRefusal({ what: `${step.what} (${this.#where})`, errno: number, kernelText })
+    }
+  }
+
+  /** True if it was there. */
+  deleteLink(name: string): boolean {
+    const [fared] = this.#socket.exchange([deleteLink(name)])
+    if (!fared || fared.errno === 0) return true
+    if (fared.errno === errno.ENODEV) return false
+    throw new KernelRefusal({ what: `delete link ${name}`, errno: fared.errno, kernelText: fared.kernelText })
+  }
+
+  /** True if the kernel can make veth pairs: it finds fault with a malformed one, instead of not knowing it. */
+  canMake(probe: Query): boolean {
+    return this.#socket.exchange([probe])[0]?.errno !== errno.EOPNOTSUPP
+  }
+
+  close(): void {
+    this.#socket.close()
+  }
+
+  #ask(what: string, query: Query): readonly Message[] {
+    return this.#socket.ask(`${what} (${this.#where})`, query)
+  }
+
+  #unless(absent: readonly number[], what: string, query: Query): readonly Message[] | undefined {
+    try {
+      return this.#ask(what, query)
+    } catch (refusal) {
+      if (refusal instanceof KernelRefusal && absent.includes(refusal.errno)) return undefined
+      throw refusal
+    }
+  }
+}

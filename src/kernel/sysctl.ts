@@ -1,0 +1,52 @@
+import { existsSync, readdirSync } from 'node:fs'
+import type { Native } from './native.ts'
+import { errno, KernelRefusal } from './refusal.ts'
+
+const root = '/proc/sys'
+
+/** Files of /proc/sys as one network namespace sees them. */
+export class Sysctls {
+  readonly #native: Native
+  readonly #netnsFd: number
+  readonly #buffer = Buffer.alloc(256)
+
+  /** @param netnsFd a descriptor of the namespace, or -1 for the process's own. */
+  constructor(native: Native, netnsFd: number) {
+    this.#native = native
+    this.#netnsFd = netnsFd
+  }
+
+  /** The value without its newline; undefined where there is no such file. */
+  read(path: string): string | undefined {
+    const length = this.#native.readIn(this.#netnsFd, `${root}/${path}`, this.#buffer)
+    if (length === -errno.ENOENT) return undefined
+    if (length < 0) throw new KernelRefusal({ what: `read ${root}/${path}`, errno: -length })
+    return this.#buffer.toString('utf8', 0, length).trim()
+  }
+
+  /** Writes unless it is so already; true if it was changed. */
+  ensure(path: string, value: string): boolean {
+    if (this.read(path) === value) return false
+    const written = this.#native.writeIn(this.#netnsFd, `${root}/${path}`, value)
+    if (written < 0)
+      throw new KernelRefusal({ what: `write ${value} to ${root}/${path}`, errno: -written })
+    return true
+  }
+}
+
+/** False on a kernel that was started with ipv6.disable=1: there is nothing to set, and no address to give. */
+export const hasIpv6 = (): boolean => existsSync(`${root}/net/ipv6/conf`)
+
+/**
+ * Interfaces of the process's own namespace that listen to router advertisements as hosts do (accept_ra 1). Switching
+ * forwarding on would cost them their default route, unless they are set to 2 first.
+ */
+export function listeners(sysctls: Sysctls): readonly string[] {
+  return readdirSync(`${root}/net/ipv6/conf`).filter(
+    (name) => name !== 'all' && name !== 'default' && sysctls.read(`net/ipv6/conf/${name}/accept_ra`) === '1',
+  )
+}
+
+export const isReadOnly = (refusal: unknown): refusal is KernelRefusal =>
+  refusal instanceof KernelRefusal && refusal.errno === errno.EROFS
+

@@ -1,0 +1,186 @@
+import { addressBits, parseAddress } from '../base/address.ts'
+import { hostPrefix, parsePrefix } from '../base/prefix.ts'
+import { describe as show, refuseUnsupported, type RouteConfig } from '../cni/config.ts'
+import { code, fault } from '../cni/fault.ts'
+import { formatResult, passThrough, type Result } from '../cni/result.ts'
+import type { Attachment } from '../datapath/attachment.ts'
+import { hostSteps, podSteps, vethStep } from '../datapath/steps.ts'
+import { forwardingSysctls, hostSysctls, podSysctls } from '../datapath/sysctls.ts'
+import { FilterSocket } from '../kernel/filter-socket.ts'
+import { RouteSocket } from '../kernel/route-socket.ts'
+import { Sysctls } from '../kernel/sysctl.ts'
+import { lifeStamp } from '../store/boot.ts'
+import type { LeaseStore } from '../store/lease-store.ts'
+import { readResolvConf } from '../store/resolv-conf.ts'
+import type { Link } from '../wire/rtnl/link.ts'
+import { type Call, delegateOf, isBuiltIn, openNetns, withStore } from './context.ts'
+import { delegate } from './delegate.ts'
+import { describeAttachment, type Given, refuseUnfit, resultOf } from './describe.ts'
+import { forgetAttachment } from './detach.ts'
+import { applySysctls, ensureBridge, ipv6State, macText, switchForwardingOn, uplinkMtuBytes } from './host.ts'
+import { adoptLeases, leaseAddresses } from './lease.ts'
+
+/** Everything that an ADD talks to; the descriptors go with the process. */
+type Sockets = { readonly netnsFd: number; readonly host: RouteSocket; readonly pod: RouteSocket }
+
+/** Gives a pod its interface; the result as JSON. What fails at any step leaves nothing. */
+export function add(call: Call): string {
+  const { config, environment, native } = call
+  if (config.prevResult !== undefined) return chained(call)
+  refuseUnsupported(config)
+  refuseUnfit(config)
+  const netnsFd = openNetns(environment)
+  const sockets = {
+    netnsFd,
+    host: new RouteSocket(native, -1, 'the host'),
+    pod: new RouteSocket(native, netnsFd, 'the pod'),
+  }
+  if (sockets.pod.link({ name: environment.ifname })) throw interfaceExists(environment.ifname)
+  const undo: Undo = []
+  try {
+    const { attachment, dns } = lease(call, sockets, undo)
+    const bridge = wire(call, { attachment, sockets, undo })
+    const result = resultOf(attachment, { config, environment, dns, bridgeMac: macText(bridge) })
+    return formatResult(config.cniVersion, result)
+  } catch (refusal) {
+    throw undoAll(undo, refusal)
+  }
+}
+
+/** Behind another plugin Tulle has nothing to wire: it makes no second interface of one name. */
+function chained({ config }: Call): string {
+  if (config.ipam === undefined && config.mode === undefined)
+    return passThrough(config.cniVersion, config.prevResult)
+  throw fault(
+    code.invalidConfig,
+    'a pod\'s interface can be made only once',
+    `there is a prevResult, and the configuration asks for ${config.mode === undefined ? 'ipam' : 'mode'}; ` +
+      'put this plugin first in the list, or drop its keys "ipam" and "mode"',
+  )
+}
+
+const interfaceExists = (ifname: string): Error =>
+  fault(
+    code.alreadyAttached,
+    `interface ${ifname} exists already`,
+    `the pod's namespace has a link ${ifname}; call DEL first, or choose another CNI_IFNAME`,
+  )
+
+/** What takes a finished step back; run newest first. */
+type Undo = (() => void)[]
+
+function undoAll(undo: Undo, refusal: unknown): unknown {
+  const faults: unknown[] = [refusal]
+  for (const step of undo.reverse())
+    try {
+      step()
+    } catch (another) {
+      faults.push(another)
+    }
+  return faults.length === 1 ? refusal : new AggregateError(faults, 'Cannot attach the pod, nor undo it all')
+}
+
+type Leased = { readonly attachment: Attachment; readonly dns: Result['dns'] }
+
+/** The record is durable before anything is in the kernel: whoever is killed later leaves a name to clean up by. */
+function lease(call: Call, { host }: Sockets, undo: Undo): Leased {
+  const { config, environment, id } = call
+  const source = { id, config, environment, uplinkMtuBytes: config.mtu || uplinkMtuBytes(host) }
+  const routes = config.ipam?.routes ?? []
+  const leased = withStore(call, (store) => {
+    startLife(store, host)
+    if (isBuiltIn(config.ipam)) adoptLeases(call, store, host)
+    refuseSecond(call, store)
+    const ips = isBuiltIn(config.ipam)
+      ? leaseAddresses(call, store).map(({ address, range }): Given => ({
+          prefix: { address, bits: range.subnet.bits },
+          gateway: range.gateway,
+        }))
+      : []
+    const attachment = describeAttachment({ ...source, ips, routes })
+    store.putAttachment(attachment)
+    return attachment
+  })
+  undo.push(() => forgetAttachment(call, leased))
+  if (delegateOf(config) === undefined) return { attachment: leased, dns: configuredDns(call) }
+  undo.push(() => void delegate(call, 'DEL'))
+  const result = delegate(call, 'ADD') ?? { interfaces: [], ips: [], routes: [], dns: {} }
+  const attachment = describeAttachment({ ...source, ips: givenBy(result), routes: result.routes as RouteConfig[] })
+  withStore(call, (store) => store.putAttachment(attachment))
+  return { attachment, dns: result.dns }
+}
+
+/** After a boot nothing of the store is alive any more: all of it is given back in the transaction of the first ADD. */
+function startLife(store: LeaseStore, host: RouteSocket): void {
+  const stamp = lifeStamp(host.netnsCookie())
+  const known = store.meta('life')
+  if (known === stamp) return
+  if (known !== undefined) store.releaseAll()
+  store.setMeta('life', stamp)
+}
+
+function refuseSecond({ id }: Call, store: LeaseStore): void {
+  const there = store.attachment(id)
+  if (!there && store.heldBy(id).length === 0) return
+  const addresses = there?.ips.map(({ address }) => address).join(', ') || 'an address'
+  throw fault(
+    code.alreadyAttached,
+    'container is attached already',
+    `container ${id.container} has ${id.ifname} on network ${id.network} (${addresses}); call DEL first`,
+  )
+}
+
+function configuredDns({ config }: Call): Result['dns'] {
+  const path = config.ipam?.resolvConf
+  return path && isBuiltIn(config.ipam) ? readResolvConf(path) : {}
+}
+
+function givenBy({ ips }: Result): readonly Given[] {
+  if (ips.length === 0)
+    throw fault(
+      code.delegate,
+      'IPAM plugin returned no address',
+      'its result has no "ips"; check the "ipam" key of the configuration',
+    )
+  return ips.map(({ address, gateway }) => {
+    const lone = parseAddress(address)
+    const prefix = lone ? hostPrefix(lone) : parsePrefix(address)
+    if (prefix && prefix.bits <= addressBits(prefix.address.family))
+      return { prefix, gateway: gateway ? parseAddress(gateway) : undefined }
+    throw fault(code.delegate, 'IPAM plugin returned an odd address', `${show(address)} is no IP address`)
+  })
+}
+
+type Wiring = { readonly attachment: Attachment; readonly sockets: Sockets; readonly undo: Undo }
+
+/** Guard and masquerade first, the pod's end last: no packet passes before everything is in its place. */
+function wire(call: Call, { attachment, sockets, undo }: Wiring): Link | undefined {
+  const { native, note } = call
+  const { host, pod, netnsFd } = sockets
+  const onHost = { sysctls: new Sysctls(native, -1), note }
+  const filter = new FilterSocket(native)
+  filter.attach(attachment, (fill) => withStore(call, (store) => fill(store.attachments())))
+  switchForwardingOn(forwardingSysctls(attachment), onHost)
+  const bridge = attachment.bridge
+    ? ensureBridge(host, attachment.bridge, attachment.mtuBytes)
+    : undefined
+  host.run([vethStep(attachment, netnsFd)])
+  undo.push(() => void host.deleteLink(attachment.link))
+  const hostEnd = found(host.link({ name: attachment.link }), attachment.link)
+  const podEnd = found(pod.link({ name: attachment.ifname }), attachment.ifname)
+  applySysctls(hostSysctls(attachment, ipv6State()), onHost)
+  host.run(hostSteps(attachment, hostEnd.index, bridge?.index))
+  applySysctls(podSysctls(attachment, ipv6State()), { sysctls: new Sysctls(native, netnsFd), note })
+  pod.run(podSteps(attachment, podEnd.index))
+  return bridge
+}
+
+function found(link: Link | undefined, name: string): Link {
+  if (link) return link
+  throw fault(
+    code.kernel,
+    `link ${name} is gone right after it was made`,
+    'the pod\'s namespace was removed, or somebody deletes links on this node; try again',
+  )
+}
+

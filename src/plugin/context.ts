@@ -1,0 +1,110 @@
+import { closeSync, existsSync, openSync, statfsSync, fstatSync, statSync } from 'node:fs'
+import { parseConfig, type NetworkConfig } from '../cni/config.ts'
+import type { Environment } from '../cni/environment.ts'
+import { code, fault } from '../cni/fault.ts'
+import type { AttachmentId } from '../datapath/attachment.ts'
+import type { Native } from '../kernel/native.ts'
+import { LeaseStore } from '../store/lease-store.ts'
+
+/** One call, read: what every verb works on. */
+export type Call = {
+  readonly native: Native
+  readonly environment: Environment
+  /** Standard input as it came, for delegates. */
+  readonly input: string
+  readonly config: NetworkConfig
+  readonly id: AttachmentId
+  /** Says something to the people who run the node; runtimes log standard error. */
+  readonly note: (text: string) => void
+}
+
+export function readCall(native: Native, environment: Environment, input: string): Call {
+  const config = parseConfig(input)
+  const { container, ifname } = environment
+  return {
+    native,
+    environment,
+    input,
+    config,
+    id: { network: config.name, container, ifname },
+    note: (text) => void process.stderr.write(`tulle: ${text}\n`),
+  }
+}
+
+const defaultDataDir = '/var/lib/cni/tulle'
+
+/** Where the store of this network is; host-local's own default is only adopted from, never written to. */
+export function dataDirOf({ ipam, dataDir }: NetworkConfig): string {
+  const chosen = (isBuiltIn(ipam) ? ipam?.dataDir : undefined) ?? dataDir
+  return chosen === undefined || chosen === '' ? defaultDataDir : chosen
+}
+
+/** The IPAM that Tulle is itself; no type at all means no addresses. */
+export const isBuiltIn = (ipam: NetworkConfig['ipam']): boolean => ipam?.type === 'host-local'
+
+/** Name of an external IPAM plugin, if one is configured. */
+export const delegateOf = ({ ipam }: NetworkConfig): string | undefined =>
+  ipam?.type && !isBuiltIn(ipam) ? ipam.type : undefined
+
+/** The store, locked, for one transaction: committed if `use` returns, rolled back if it throws. */
+export function withStore<T>({ native, config }: Call, use: (store: LeaseStore) => T): T {
+  const store = LeaseStore.open(dataDirOf(config), native.lock)
+  let result: T
+  try {
+    result = use(store)
+  } catch (refusal) {
+    store.rollback()
+    throw refusal
+  }
+  store.commit()
+  return result
+}
+
+/** As `withStore`, but a store that was never made is not made now: nothing can be in it. */
+export function withExistingStore<T>(call: Call, use: (store: LeaseStore) => T): T | undefined {
+  return existsSync(`${dataDirOf(call.config)}/tulle.db`) ? withStore(call, use) : undefined
+}
+
+/** f_type of nsfs (linux/magic.h, NSFS_MAGIC): what a path under /run/netns is once a namespace is mounted there. */
+const NSFS_MAGIC = 0x6e736673
+
+/** Opens CNI_NETNS; refuses what is no network namespace, and the plugin's own (specification "CNI_NETNS"). */
+export function openNetns({ netns, mayShareNetns }: Environment): number {
+  const fd = openOrRefuse(netns)
+  try {
+    if (statfsSync(`/proc/self/fd/${fd}`).type !== NSFS_MAGIC)
+      throw fault(
+        code.invalidNetns,
+        'CNI_NETNS is not a network namespace',
+        `${netns} is an ordinary file: nothing is mounted there; the namespace may have been removed`,
+      )
+    if (!mayShareNetns && isOwnNetns(fstatSync(fd)))
+      throw fault(
+        code.invalidNetns,
+        'plugin\'s netns and netns from CNI_NETNS should not be the same',
+        `${netns} is the host's own namespace; pods need one of their own`,
+      )
+    return fd
+  } catch (refusal) {
+    closeSync(fd)
+    throw refusal
+  }
+}
+
+export function isOwnNetns(target: { readonly ino: number; readonly dev: number }): boolean {
+  const own = statSync('/proc/self/ns/net')
+  return own.ino === target.ino && own.dev === target.dev
+}
+
+function openOrRefuse(netns: string): number {
+  try {
+    return openSync(netns, 'r')
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause)
+    throw fault(
+      code.invalidNetns,
+      'cannot open CNI_NETNS',
+      `${reason}; the runtime must create the namespace before ADD and CHECK`,
+    )
+  }
+}

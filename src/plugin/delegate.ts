@@ -1,0 +1,67 @@
+import { code, CniFault, fault } from '../cni/fault.ts'
+import { readResult, type Result } from '../cni/result.ts'
+import type { Verb } from '../cni/environment.ts'
+import { findProgram, runProgram } from '../kernel/program.ts'
+import { type Call, delegateOf } from './context.ts'
+
+/**
+ * Runs the configured external IPAM plugin (specification section 4, "Delegation"): same environment but for CNI_COMMAND,
+ * the configuration byte for byte on standard input. Undefined if IPAM is built in or there is none.
+ */
+export function delegate(call: Call, verb: Verb): Result | undefined {
+  const type = delegateOf(call.config)
+  if (type === undefined) return undefined
+  const program = findProgram(type, call.environment.path)
+  if (program === undefined) throw notFound(type, call.environment.path)
+  const { code: exit, stdout } = runProgram(program, call.input, { ...process.env, CNI_COMMAND: verb })
+  if (exit !== 0) throw delegateFault({ type, verb, exit, stdout })
+  if (verb !== 'ADD') return undefined
+  return readResult(parseOutput({ type, verb, exit, stdout }))
+}
+
+function notFound(type: string, path: readonly string[]): CniFault {
+  if (path.length === 0)
+    return fault(
+      code.invalidEnvironment,
+      'required env variables [CNI_PATH] missing',
+      `ipam.type ${JSON.stringify(type)} is an external plugin; set CNI_PATH to its folder`,
+    )
+  return fault(
+    code.delegate,
+    `failed to find plugin ${JSON.stringify(type)} in path [${path.join(' ')}]`,
+    `ipam.type names an executable that is in none of these folders; install it, or use "host-local", which is built in`,
+  )
+}
+
+type Outcome = { readonly type: string; readonly verb: Verb; readonly exit: number; readonly stdout: string }
+
+/** The delegate's own error goes up as it is: it knows best. */
+function delegateFault({ type, verb, exit, stdout }: Outcome): CniFault {
+  const own = parseObject(stdout)
+  if (own && typeof own.code === 'number' && typeof own.msg === 'string')
+    return fault(own.code, own.msg, typeof own.details === 'string' ? own.details : `from IPAM plugin ${type}, ${verb}`)
+  return fault(
+    code.delegate,
+    `IPAM plugin ${type} failed`,
+    `${verb} ended with exit code ${exit} and ${stdout === '' ? 'no output' : `output ${JSON.stringify(stdout.slice(0, 200))}`}; its standard error is in the runtime's log`,
+  )
+}
+
+function parseOutput({ type, stdout }: Outcome): unknown {
+  const result = parseObject(stdout)
+  if (result) return result
+  throw fault(
+    code.delegate,
+    `IPAM plugin ${type} gave no result`,
+    `ADD succeeded but printed ${stdout === '' ? 'nothing' : JSON.stringify(stdout.slice(0, 200))}; it must print a result object`,
+  )
+}
+
+function parseObject(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,82 @@
+import { CniFault, code, type Fault } from '../cni/fault.ts'
+import { errno, KernelRefusal } from '../kernel/refusal.ts'
+import { sqliteCode, StoreBroken, StoreBusy } from '../store/lease-store.ts'
+
+/** Any failure as the error object that a runtime shows: code, what was tried, then what was found and the remedy. */
+export function explain(refusal: unknown): Fault {
+  if (refusal instanceof CniFault) return refusal.fault
+  if (refusal instanceof AggregateError) return explainSeveral(refusal)
+  if (refusal instanceof KernelRefusal) return explainKernel(refusal)
+  if (refusal instanceof StoreBusy)
+    return { code: code.tryAgainLater, message: 'the lease store is locked', details: refusal.message }
+  if (refusal instanceof StoreBroken)
+    return { code: code.io, message: 'the lease store cannot be used', details: refusal.message }
+  return explainSqlite(refusal) ?? explainFile(refusal) ?? explainBug(refusal)
+}
+
+function explainSeveral({ errors, message }: AggregateError): Fault {
+  const [first, ...rest] = errors.map(explain)
+  const others = rest.map((fault) => `${fault.message} (${fault.details})`).join('; ')
+  return {
+    code: first?.code ?? code.bug,
+    message: first?.message ?? message,
+    details: `${first?.details ?? message}; besides: ${others}; DEL or GC will finish the clean-up`,
+  }
+}
+
+const kernelRemedies: Readonly<Record<number, string>> = {
+  1: 'run the plugin as root: it needs CAP_NET_ADMIN and CAP_SYS_ADMIN',
+  [errno.EEXIST]: 'something of that name is there already; find it with "ip -d link", and remove it if nobody needs it',
+  [errno.EOPNOTSUPP]: 'this kernel lacks what was asked for',
+  [errno.ENODEV]: 'the link was removed meanwhile; try again',
+  12: 'the kernel is out of memory; try again',
+  105: 'the kernel is out of buffers; try again',
+}
+
+function explainKernel(refusal: KernelRefusal): Fault {
+  const isTransient = refusal.errno === errno.EAGAIN
+  const remedy = kernelRemedies[refusal.errno] ?? 'the kernel\'s words tell what it objects to'
+  return {
+    code: isTransient ? code.tryAgainLater : code.kernel,
+    message: 'the kernel refused',
+    details: `${refusal.message}; ${isTransient ? 'try again' : remedy}`,
+  }
+}
+
+const sqliteRemedies: Readonly<Record<number, string>> = {
+  5: 'another program holds the database; try again',
+  8: 'the file or its folder is read-only; make it writable',
+  10: 'the disk failed; see the kernel\'s log',
+  13: 'the disk is full; free some space',
+  14: 'the file cannot be opened; check the folder\'s permissions',
+}
+
+function explainSqlite(refusal: unknown): Fault | undefined {
+  const number = sqliteCode(refusal)
+  if (number === undefined) return undefined
+  const text = refusal instanceof Error ? refusal.message : String(refusal)
+  return {
+    code: number === 5 || number === 6 ? code.tryAgainLater : code.io,
+    message: 'the lease store cannot be used',
+    details: `SQLite: ${text}; ${sqliteRemedies[number] ?? 'no address was leased'}`,
+  }
+}
+
+function explainFile(refusal: unknown): Fault | undefined {
+  const { code: name, message } = (refusal ?? {}) as { code?: unknown; message?: unknown }
+  if (typeof name !== 'string' || !/^E[A-Z0-9]+$/.test(name)) return undefined
+  return {
+    code: code.io,
+    message: 'cannot read or write a file',
+    details: `${String(message)}; check that the path exists, is writable, and has room`,
+  }
+}
+
+function explainBug(refusal: unknown): Fault {
+  const text = refusal instanceof Error ? (refusal.stack ?? refusal.message) : String(refusal)
+  return {
+    code: code.bug,
+    message: 'a bug in Tulle',
+    details: `${text.split('\n').slice(0, 4).join(' | ')}; please report this`,
+  }
+}

@@ -1,0 +1,145 @@
+import { parseAddress } from '../base/address.ts'
+import { formatMac } from '../base/mac.ts'
+import { samePrefix } from '../base/prefix.ts'
+import { code, fault } from '../cni/fault.ts'
+import type { Attachment, BridgeWish } from '../datapath/attachment.ts'
+import { planBridgeAddresses } from '../datapath/bridge.ts'
+import { bridgeMacOf } from '../datapath/identity.ts'
+import { bridgeAlias } from '../datapath/mark.ts'
+import { bridgeAddressStep } from '../datapath/steps.ts'
+import { ipv6Forwarding, type Sysctl } from '../datapath/sysctls.ts'
+import { macOf, prefixOf } from '../datapath/wiring.ts'
+import type { RouteSocket } from '../kernel/route-socket.ts'
+import { hasIpv6, isReadOnly, listeners, type Sysctls } from '../kernel/sysctl.ts'
+import { deleteAddress } from '../wire/rtnl/address.ts'
+import { IFF_PROMISC, IFF_UP, type Link, newBridge, setLink } from '../wire/rtnl/link.ts'
+import { errno } from '../kernel/refusal.ts'
+
+const defaultMtuBytes = 1500
+/** Addresses of documentation (RFC 5737, RFC 3849): a question to the routing table; no packet is sent. */
+const anywhere = ['192.0.2.1', '2001:db8::1']
+
+/** MTU of the link that leads out of this node; 1500 if none does. */
+export function uplinkMtuBytes(host: RouteSocket): number {
+  for (const text of anywhere) {
+    const address = parseAddress(text)
+    const index = address && host.routeTo(address)?.link
+    const link = index === undefined ? undefined : host.link({ index })
+    if (link && link.mtuBytes > 0 && link.name !== 'lo') return link.mtuBytes
+  }
+  return defaultMtuBytes
+}
+
+export type Writing = { readonly sysctls: Sysctls; readonly note: (text: string) => void }
+
+/** Writes what must be so or fails; what only should be so and can't (read-only /proc/sys) is noted. */
+export function applySysctls(wanted: readonly Sysctl[], { sysctls, note }: Writing): void {
+  for (const { path, value, need } of wanted) {
+    try {
+      sysctls.ensure(path, value)
+    } catch (refusal) {
+      if (need === 'must' || !isReadOnly(refusal)) throw sysctlFault(path, value, refusal)
+      note(`${refusal.message}; going on without`)
+    }
+  }
+}
+
+/** As `applySysctls` for forwarding: what is switched on is said, and hosts that listen to routers go on doing so. */
+export function switchForwardingOn(wanted: readonly Sysctl[], { sysctls, note }: Writing): void {
+  for (const { path, value } of wanted) {
+    try {
+      if (path === ipv6Forwarding && sysctls.read(path) !== value)
+        for (const name of listeners(sysctls)) sysctls.ensure(`net/ipv6/conf/${name}/accept_ra`, '2')
+      if (sysctls.ensure(path, value)) note(`switched on ${path.replaceAll('/', '.')}`)
+    } catch (refusal) {
+      throw sysctlFault(path, value, refusal)
+    }
+  }
+}
+
+function sysctlFault(path: string, value: string, refusal: unknown): Error {
+  const reason = refusal instanceof Error ? refusal.message : String(refusal)
+  return fault(
+    code.io,
+    'cannot set a sysctl that pods need',
+    `${reason}; set ${path.replaceAll('/', '.')}=${value} on the node, or make /proc/sys writable for the runtime`,
+  )
+}
+
+/** The bridge, made or made fit; never another one's link. */
+export function ensureBridge(host: RouteSocket, wish: BridgeWish, mtuBytes: number): Link {
+  const { name } = wish
+  const mac = macOf(bridgeMacOf(name))
+  if (!host.link({ name }))
+    host.run([
+      {
+        what: `create bridge ${name}`,
+        query: newBridge({ name, mac, mtuBytes, alias: bridgeAlias }),
+        settled: [errno.EEXIST],
+      },
+    ])
+  const link = host.link({ name })
+  if (link?.kind !== 'bridge')
+    throw fault(
+      code.hostConflict,
+      `${name} is not a bridge`,
+      `link ${name} exists and is ${link?.kind ?? 'gone again'}; choose another "bridge", or remove that link`,
+    )
+  addBridgeAddresses(host, wish, link)
+  const isUp = (link.flags & IFF_UP) !== 0
+  const isPromisc = (link.flags & IFF_PROMISC) !== 0
+  if (!isUp || (wish.promisc && !isPromisc))
+    host.run([
+      {
+        what: `set bridge ${name} up`,
+        query: setLink({ index: link.index, up: true, ...(wish.promisc ? { promisc: true } : {}) }),
+      },
+    ])
+  return link
+}
+
+function addBridgeAddresses(host: RouteSocket, wish: BridgeWish, { index, name }: Link): void {
+  if (wish.addresses.length === 0) return
+  const wanted = wish.addresses.map(prefixOf)
+  const observed = host.addresses(index).filter((there) => !isLinkLocal6(there.address))
+  if (wanted.every((one) => observed.some((there) => samePrefix(there, one)))) return
+  const plan = planBridgeAddresses(wanted, observed, wish.forceAddress ? 'replace' : 'refuse')
+  if ('conflict' in plan)
+    throw fault(
+      code.hostConflict,
+      `bridge ${name} has another address`,
+      `${name} has ${plan.conflict}, the network wants ${wish.addresses.join(', ')}; ` +
+        'set "forceAddress": true to replace it, or use another "bridge"',
+    )
+  host.run([
+    ...plan.remove.map((prefix) => ({
+      what: `remove an address from bridge ${name}`,
+      query: deleteAddress({ link: index, prefix, noPrefixRoute: false }),
+      settled: [errno.EADDRNOTAVAIL],
+    })),
+    ...plan.add.map((prefix) => bridgeAddressStep(name, index, prefix)),
+  ])
+}
+
+const isLinkLocal6 = ({ family, value }: { family: 4 | 6; value: bigint }): boolean =>
+  family === 6 && value >> 118n === 0x3fan
+
+/** Removes a bridge that Tulle made, once nothing is plugged into it. */
+export function dropBridge(host: RouteSocket, name: string): void {
+  const link = host.link({ name })
+  if (link?.alias !== bridgeAlias) return
+  if (host.links().some(({ master }) => master === link.index)) return
+  host.deleteLink(name)
+}
+
+export const ipv6State = (): 'on' | 'off' => (hasIpv6() ? 'on' : 'off')
+
+/** What a result says of the bridge: a bridge that stood before keeps its own MAC. */
+export const macText = (link: Link | undefined): string | undefined =>
+  link?.mac ? formatMac(link.mac) : undefined
+
+/** Bridges that no other attachment of the store needs. */
+export const bridgeLeftBy = (attachment: Attachment, others: readonly Attachment[]): string | undefined => {
+  const name = attachment.bridge?.name
+  return name === undefined || others.some(({ bridge }) => bridge?.name === name) ? undefined : name
+}

@@ -1,0 +1,150 @@
+import { closeSync, openSync } from 'node:fs'
+import { type Address, formatAddress, parseAddress } from '../base/address.ts'
+import type { RangeConfig } from '../cni/config.ts'
+import { code, fault } from '../cni/fault.ts'
+import { isAtLeast } from '../cni/version.ts'
+import { parseAlias } from '../datapath/mark.ts'
+import { allocate, explainLeaseFault, type Leased, type LeaseFault } from '../ipam/allocate.ts'
+import { isInRange, parseRanges, poolName, type RangeSet } from '../ipam/ranges.ts'
+import type { RouteSocket } from '../kernel/route-socket.ts'
+import { bootMilliseconds } from '../store/boot.ts'
+import { directoryStamp, readHostLocal } from '../store/host-local.ts'
+import { LOCK_EX, type LeaseStore } from '../store/lease-store.ts'
+import { type Call, dataDirOf } from './context.ts'
+
+/** The configured range sets: the runtime's (capability ipRanges) first, then the inline range, then `ranges`. */
+export function rangeSetsOf({ config }: Call): readonly RangeSet[] {
+  const { ipam = {}, runtimeConfig, cniVersion } = config
+  const { subnet, rangeStart, rangeEnd, gateway } = ipam
+  const given: Partial<RangeConfig> = { rangeStart, rangeEnd, gateway } as Partial<RangeConfig>
+  const inline = subnet ? [[{ ...given, subnet }]] : []
+  const fromRuntime = (runtimeConfig?.ipRanges ?? []).filter((set) => set.length > 0)
+  const sets = [
+    { path: 'runtimeConfig.ipRanges', texts: fromRuntime },
+    { path: 'ipam', texts: inline },
+    { path: 'ipam.ranges', texts: ipam.ranges ?? [] },
+  ]
+  const all = sets.flatMap(({ texts }) => texts)
+  if (all.length === 0)
+    throw fault(
+      code.invalidConfig,
+      'no ranges for host-local',
+      'ipam has neither ranges nor subnet, and the runtime sent no ipRanges; give one, such as ' +
+        '"ranges": [[{"subnet": "10.244.1.0/24"}]]',
+    )
+  const parsed = parseRanges(all, 'ipam.ranges')
+  if ('fault' in parsed)
+    throw fault(
+      code.invalidConfig,
+      'invalid network configuration',
+      `${parsed.fault.path} is ${parsed.fault.found}; accepted: ${parsed.fault.accepted}`,
+    )
+  const families = parsed.sets.map((set) => set[0]?.subnet.address.family)
+  if (!isAtLeast(cniVersion, '0.3.0') && new Set(families).size < families.length)
+    throw fault(
+      code.invalidConfig,
+      'too many range sets',
+      `CNI ${cniVersion} carries one address a family; use cniVersion 0.3.0 or newer for more`,
+    )
+  return parsed.sets
+}
+
+/** Addresses that the runtime asks for: CNI_ARGS IP, args.cni.ips and the capability `ips`, all of them. */
+function requestedAddresses({ environment, config }: Call): readonly Address[] {
+  const texts = [
+    ...(environment.args.get('IP') ?? '').split(','),
+    ...(config.args?.cni?.ips ?? []),
+    ...(config.runtimeConfig?.ips ?? []),
+  ].filter((text) => text !== '')
+  const addresses = texts.map((text) => {
+    const address = parseAddress(text.replace(/\/\d+$/, ''))
+    if (address) return address
+    throw fault(code.invalidConfig, 'invalid requested address', `${JSON.stringify(text)} is no IP address`)
+  })
+  return [...new Map(addresses.map((address) => [formatAddress(address), address])).values()]
+}
+
+/** Leases one address of each range set, in the store's transaction; nothing is written if that can't be. */
+export function leaseAddresses(call: Call, store: LeaseStore): readonly Leased[] {
+  const sets = rangeSetsOf(call)
+  const outcome = allocate(sets, requestedAddresses(call), store.book(call.id.network))
+  if ('fault' in outcome) throw leaseFault(outcome.fault)
+  store.hold(call.id, outcome.leases)
+  store.setCursors(call.id.network, outcome.cursors)
+  return outcome.leases
+}
+
+function leaseFault(lease: LeaseFault): Error {
+  const number = lease.kind === 'pool-full' ? code.poolFull : code.addressUnavailable
+  const message = lease.kind === 'pool-full' ? 'no free address' : 'requested address is not available'
+  return fault(number, message, explainLeaseFault(lease))
+}
+
+/** Whether an ADD without wishes would get its addresses now. */
+export function poolFaultOf(call: Call, store: LeaseStore | undefined): string | undefined {
+  const empty = { holderOf: () => undefined, cursorOf: () => undefined, oldestReleased: () => undefined }
+  const outcome = allocate(rangeSetsOf(call), [], store?.book(call.id.network) ?? empty)
+  return 'fault' in outcome ? explainLeaseFault(outcome.fault) : undefined
+}
+
+/** host-local's own directory of this network, and the lock that it takes. */
+export function hostLocalFolder({ config, id }: Call): string {
+  const { ipam } = config
+  return `${ipam?.dataDir ? dataDirOf(config) : '/var/lib/cni/networks'}/${id.network}`
+}
+
+/**
+ * Takes over leases that are not in the book: those of a host-local directory that changed since it was last read, and, for
+ * a store that was lost, those that the kernel still shows on our links.
+ */
+export function adoptLeases(call: Call, store: LeaseStore, host: RouteSocket): void {
+  const sets = rangeSetsOf(call)
+  if (store.isFresh)
+    for (const { alias } of host.links()) {
+      const marked = parseAlias(alias)
+      if (!marked) continue
+      adopt({ store, sets }, marked, marked.addresses.flatMap((text) => parseAddress(text) ?? []))
+    }
+  const folder = hostLocalFolder(call)
+  const stamp = directoryStamp(folder)
+  const key = `adopted ${folder}`
+  if (stamp === undefined || store.meta(key) === stamp) return
+  const unlock = lockHostLocal(call, folder)
+  try {
+    for (const { address, container, ifname } of readHostLocal(folder, bootMilliseconds()))
+      adopt({ store, sets }, { network: call.id.network, container, ifname }, [address])
+    store.setMeta(key, directoryStamp(folder) ?? stamp)
+  } finally {
+    unlock()
+  }
+}
+
+type Adopter = { readonly store: LeaseStore; readonly sets: readonly RangeSet[] }
+
+function adopt({ store, sets }: Adopter, id: Call['id'], addresses: readonly Address[]): void {
+  const book = store.book(id.network)
+  const free = addresses.filter((address) => [undefined, 'released'].includes(book.holderOf(address)))
+  const poolOf = (address: Address): string => {
+    const range = sets.flat().find((candidate) => isInRange(candidate, address))
+    return range ? poolName(range) : 'adopted'
+  }
+  store.hold(id, free.map((address) => ({ address, pool: poolOf(address) })))
+}
+
+/** host-local holds this lock while it works; without the file it never has. */
+function lockHostLocal({ native }: Call, folder: string): () => void {
+  let fd: number
+  try {
+    fd = openSync(`${folder}/lock`, 'r')
+  } catch {
+    return () => undefined
+  }
+  if (native.lock(fd, LOCK_EX, hostLocalWaitMilliseconds) === 0) return () => closeSync(fd)
+  closeSync(fd)
+  throw fault(
+    code.tryAgainLater,
+    'host-local\'s lock is held',
+    `${folder}/lock was not free within ${hostLocalWaitMilliseconds / 1000} s; try again`,
+  )
+}
+const hostLocalWaitMilliseconds = 10_000

@@ -1,0 +1,64 @@
+import { accessSync, constants, existsSync } from 'node:fs'
+import { dirname } from 'node:path/posix'
+import { refuseUnsupported } from '../cni/config.ts'
+import { code, fault } from '../cni/fault.ts'
+import { isAtLeast } from '../cni/version.ts'
+import { FilterSocket } from '../kernel/filter-socket.ts'
+import { RouteSocket } from '../kernel/route-socket.ts'
+import { probeVeth } from '../wire/rtnl/link.ts'
+import { type Call, dataDirOf, isBuiltIn, withExistingStore } from './context.ts'
+import { delegate } from './delegate.ts'
+import { refuseUnfit } from './describe.ts'
+import { poolFaultOf } from './lease.ts'
+
+/** Whether an ADD could be served now. Runtimes ask every few seconds, so nothing here takes long or writes. */
+export function status(call: Call): void {
+  const { config } = call
+  if (!isAtLeast(config.cniVersion, '1.1.0'))
+    throw fault(
+      code.incompatibleVersion,
+      'config version does not allow STATUS',
+      `STATUS came with CNI 1.1.0, the configuration is ${config.cniVersion}`,
+    )
+  refuseUnsupported(config)
+  refuseUnfit(config)
+  refuseKernel(call)
+  refuseDataDir(dataDirOf(config))
+  if (isBuiltIn(config.ipam)) refusePool(call)
+  delegate(call, 'STATUS')
+}
+
+const unavailable = (details: string): Error =>
+  fault(code.unavailable, 'the plugin cannot serve ADD now', details)
+
+function refuseKernel({ native }: Call): void {
+  let host: RouteSocket
+  try {
+    host = new RouteSocket(native, -1, 'the host')
+    new FilterSocket(native).generation()
+  } catch (refusal) {
+    const reason = refusal instanceof Error ? refusal.message : String(refusal)
+    throw unavailable(`${reason}; Tulle needs nf_tables in the kernel, and CAP_NET_ADMIN`)
+  }
+  if (!host.canMake(probeVeth()))
+    throw unavailable('the kernel cannot make veth pairs (CONFIG_VETH); load the module veth')
+}
+
+function refuseDataDir(dataDir: string): void {
+  let folder = dataDir
+  while (!existsSync(folder) && folder !== '/' && folder !== '.') folder = dirname(folder)
+  try {
+    accessSync(folder, constants.W_OK | constants.X_OK)
+  } catch (refusal) {
+    const reason = refusal instanceof Error ? refusal.message : String(refusal)
+    throw unavailable(`leases cannot be kept in ${dataDir}: ${reason}; make it writable, or set "dataDir"`)
+  }
+}
+
+function refusePool(call: Call): void {
+  const probe = (full: string | undefined): void => {
+    if (full) throw unavailable(full)
+  }
+  const answered = withExistingStore(call, (store) => ({ full: poolFaultOf(call, store) }))
+  probe(answered ? answered.full : poolFaultOf(call, undefined))
+}

@@ -1,0 +1,17 @@
+import { readFileSync } from 'node:fs'
+
+/**
+ * Names this life of the node: the kernel's boot id, and the cookie of the network namespace that Tulle works in, which is
+ * never given twice in one boot. Pods of another life are gone, also where a "node" is itself a container that was started
+ * again without a boot (kind, rootless runtimes).
+ */
+export function lifeStamp(netnsCookie: bigint | undefined): string {
+  const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
+  return `${bootId} ${netnsCookie ?? 'unknown'}`
+}
+
+/** When the machine came up, in milliseconds since 1970 (btime of /proc/stat, whole seconds). */
+export function bootMilliseconds(): number {
+  const line = /^btime (\d+)$/m.exec(readFileSync('/proc/stat', 'utf8'))
+  return line?.[1] ? Number(line[1]) * 1000 : 0
+}

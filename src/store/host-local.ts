@@ -1,0 +1,40 @@
+import { readdirSync, readFileSync, statSync, unlinkSync } from 'node:fs'
+import { type Address, formatAddress, parseAddress } from '../base/address.ts'
+
+/** A lease as reference host-local keeps it: a file named by the address, holding "container CR LF ifname". */
+export type HostLocalLease = {
+  readonly address: Address
+  readonly container: string
+  /** Empty in files of host-local before 0.8, which hold the container alone. */
+  readonly ifname: string
+}
+
+/** A change of the directory since it was last read, or undefined if there is none (or no directory). */
+export function directoryStamp(folder: string): string | undefined {
+  const state = statSync(folder, { bigint: true, throwIfNoEntry: false })
+  return state?.isDirectory() ? `${state.ino} ${state.mtimeNs}` : undefined
+}
+
+/**
+ * The leases in a host-local directory that can belong to living pods: files older than the machine's boot are what
+ * host-local leaks at every reboot, empty ones what it leaks at a power cut.
+ */
+export function readHostLocal(folder: string, bootMilliseconds: number): readonly HostLocalLease[] {
+  return readdirSync(folder).flatMap((name) => {
+    const address = parseAddress(name)
+    if (!address) return []
+    const path = `${folder}/${name}`
+    const [container = '', ifname = ''] = readFileSync(path, 'utf8').trim().split(/\s+/)
+    const isStale = statSync(path).mtimeMs < bootMilliseconds
+    return isStale || container === '' ? [] : [{ address, container, ifname }]
+  })
+}
+
+/** Takes a released lease out of the directory too, so that it is not adopted again. */
+export function unlinkHostLocal(folder: string, address: Address): void {
+  try {
+    unlinkSync(`${folder}/${formatAddress(address)}`)
+  } catch (refusal) {
+    if ((refusal as NodeJS.ErrnoException).code !== 'ENOENT') throw refusal
+  }
+}

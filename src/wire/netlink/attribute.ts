@@ -1,0 +1,62 @@
+import { concat, encodeText, Reader, ShapeError, Writer } from '../../base/bytes.ts'
+
+/** nla_type without these two bits is the attribute's number (include/uapi/linux/netlink.h). */
+const nlaNested = 0x8000
+const nlaNetByteOrder = 0x4000
+const typeMask = ~(nlaNested | nlaNetByteOrder) & 0xffff
+
+/** One encoded attribute with its padding: struct nlattr { u16 nla_len, nla_type }, payload, zeros to four bytes. */
+export type Attribute = Uint8Array
+
+export function attribute(type: number, payload: Uint8Array): Attribute {
+  const bytes = new Uint8Array((4 + payload.length + 3) & ~3)
+  const view = new DataView(bytes.buffer)
+  view.setUint16(0, 4 + payload.length, true)
+  view.setUint16(2, type, true)
+  bytes.set(payload, 4)
+  return bytes
+}
+
+export const flag = (type: number): Attribute => attribute(type, new Uint8Array(0))
+export const u8 = (type: number, value: number): Attribute =>
+  attribute(type, Uint8Array.of(value))
+export const u16 = (type: number, value: number): Attribute =>
+  attribute(type, new Writer().u16(value).done())
+export const u32 = (type: number, value: number): Attribute =>
+  attribute(type, new Writer().u32(value).done())
+/** nf_tables speaks network order throughout. */
+export const u32be = (type: number, value: number): Attribute =>
+  attribute(type, new Writer().u32be(value).done())
+
+/** NUL-terminated, as the kernel's NLA_NUL_STRING policy wants it. */
+export const text = (type: number, value: string): Attribute =>
+  attribute(type, concat([encodeText(value), Uint8Array.of(0)]))
+
+export const nested = (type: number, children: readonly Attribute[]): Attribute =>
+  attribute(type | nlaNested, concat(children))
+
+export type Attributes = ReadonlyMap<number, Uint8Array>
+
+/** Attributes by number; a number that comes twice keeps its last payload. Lists are read with `readList`. */
+export function readAttributes(bytes: Uint8Array): Attributes {
+  return new Map(readList(bytes).map(({ type, payload }) => [type, payload]))
+}
+
+/** Attributes in order, repeated numbers and all (nested lists such as NFTA_LIST_ELEM). */
+export function readList(bytes: Uint8Array): readonly { type: number; payload: Uint8Array }[] {
+  const found: { type: number; payload: Uint8Array }[] = []
+  const reader = new Reader(bytes)
+  while (reader.left >= 4) {
+    const length = reader.u16()
+    const type = reader.u16() & typeMask
+    if (length < 4) throw new ShapeError(`Cannot read attribute ${type}: its length is ${length}`)
+    found.push({ type, payload: reader.bytes(length - 4) })
+    reader.bytes(Math.min(-length & 3, reader.left))
+  }
+  if (reader.left > 0) throw new ShapeError(`Cannot read attributes: ${reader.left} bytes left over`)
+  return found
+}
+
+export const readU8 = (payload: Uint8Array): number => new Reader(payload).u8()
+export const readU32 = (payload: Uint8Array): number => new Reader(payload).u32()
+export const readU32be = (payload: Uint8Array): number => new Reader(payload).u32be()

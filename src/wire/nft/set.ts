@@ -1,0 +1,110 @@
+import { concat, decodeText } from '../../base/bytes.ts'
+import { attribute, nested, readAttributes, readList, text, u32be } from '../netlink/attribute.ts'
+import { NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, type Query } from '../netlink/message.ts'
+import { type Verdict, verdictData } from './expression.ts'
+import { commentData, nftQuery, readComment, readNft } from './message.ts'
+import type { TableName } from './table.ts'
+
+// Sets, maps and their elements: include/uapi/linux/netfilter/nf_tables.h.
+const NFT_MSG_NEWSET = 9
+const NFT_MSG_NEWSETELEM = 12
+const NFT_MSG_GETSETELEM = 13
+const NFT_MSG_DELSETELEM = 14
+const NFT_SET_MAP = 0x8
+const NFTA_SET_ELEM_LIST_ELEMENTS = 3
+const NFTA_LIST_ELEM = 1
+const NFTA_SET_ELEM_KEY = 1
+const NFTA_SET_ELEM_DATA = 2
+const NFTA_SET_ELEM_USERDATA = 6
+const NFTA_DATA_VALUE = 1
+const NFT_DATA_VERDICT = 0xffffff00
+
+/** nft's own data types (its src/datatype.h): their numbers make `nft list` print keys as people write them. */
+const keyTypes = {
+  ifname: { number: 41, bytes: 16 },
+  ether_addr: { number: 9, bytes: 6 },
+  ipv4_addr: { number: 7, bytes: 4 },
+  ipv6_addr: { number: 8, bytes: 16 },
+} as const
+export type KeyType = keyof typeof keyTypes
+
+export type SetName = TableName & { readonly set: string }
+export type NewSet = SetName & {
+  readonly key: readonly KeyType[]
+  readonly verdicts: boolean
+  /** Any number that is not given twice in one batch. */
+  readonly id: number
+}
+
+/** A hash set, or a verdict map. The parts of a concatenated key are padded to four bytes each, as registers are. */
+export function newSet({ family, table, set, key, verdicts, id }: NewSet): Query {
+  const length = key.reduce((sum, type) => sum + padded(keyTypes[type].bytes), 0)
+  const keyType = key.reduce((sum, type) => sum * 64 + keyTypes[type].number, 0)
+  return nftQuery(family, { number: NFT_MSG_NEWSET, flags: NLM_F_CREATE | NLM_F_EXCL }, [
+    text(1, table),
+    text(2, set),
+    u32be(3, verdicts ? NFT_SET_MAP : 0),
+    u32be(4, keyType),
+    u32be(5, key.length === 1 ? keyTypes[key[0] ?? 'ifname'].bytes : length),
+    ...(verdicts ? [u32be(6, NFT_DATA_VERDICT), u32be(7, 0)] : []),
+    u32be(10, id),
+  ])
+}
+
+export type Element = SetName & {
+  readonly key: Uint8Array
+  readonly verdict?: Verdict
+  readonly comment?: string
+}
+
+/** The parts of a concatenated key, each padded with zeros to whole registers. */
+export const concatenate = (parts: readonly Uint8Array[]): Uint8Array =>
+  concat(parts.flatMap((part) => [part, new Uint8Array(padded(part.length) - part.length)]))
+
+const padded = (bytes: number): number => (bytes + 3) & ~3
+
+export const newElement = (element: Element): Query =>
+  elementQuery(element, { number: NFT_MSG_NEWSETELEM, flags: NLM_F_CREATE | NLM_F_EXCL })
+
+export const deleteElement = (element: Element): Query =>
+  elementQuery(element, { number: NFT_MSG_DELSETELEM, flags: 0 })
+
+/** The kernel answers the element, or ENOENT. */
+export const getElement = (element: Element): Query =>
+  elementQuery(element, { number: NFT_MSG_GETSETELEM, flags: 0 })
+
+function elementQuery(
+  { family, table, set, key, verdict, comment }: Element,
+  message: { readonly number: number; readonly flags: number },
+): Query {
+  const isNew = message.number === NFT_MSG_NEWSETELEM
+  const parts = [nested(NFTA_SET_ELEM_KEY, [attribute(NFTA_DATA_VALUE, key)])]
+  if (isNew && verdict !== undefined) parts.push(nested(NFTA_SET_ELEM_DATA, [verdictData(verdict)]))
+  if (isNew && comment !== undefined) parts.push(commentData(NFTA_SET_ELEM_USERDATA, comment))
+  return nftQuery(family, message, [
+    text(1, table),
+    text(2, set),
+    nested(NFTA_SET_ELEM_LIST_ELEMENTS, [nested(NFTA_LIST_ELEM, parts)]),
+  ])
+}
+
+export const dumpElements = ({ family, table, set }: SetName): Query =>
+  nftQuery(family, { number: NFT_MSG_GETSETELEM, flags: NLM_F_DUMP }, [text(1, table), text(2, set)])
+
+export type ObservedElement = { readonly set: string; readonly key: Uint8Array; readonly comment: string | undefined }
+
+/** Body of NFT_MSG_NEWSETELEM as the kernel reports it: a part of the set's elements. */
+export function decodeElements(body: Uint8Array): readonly ObservedElement[] {
+  const found = readNft(body)
+  const set = decodeText(found.get(2) ?? new Uint8Array())
+  return readList(found.get(NFTA_SET_ELEM_LIST_ELEMENTS) ?? new Uint8Array()).map(({ payload }) => {
+    const parts = readAttributes(payload)
+    const key = readAttributes(parts.get(NFTA_SET_ELEM_KEY) ?? new Uint8Array())
+    const userData = parts.get(NFTA_SET_ELEM_USERDATA)
+    return {
+      set,
+      key: key.get(NFTA_DATA_VALUE) ?? new Uint8Array(),
+      comment: userData && readComment(userData),
+    }
+  })
+}

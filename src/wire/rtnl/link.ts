@@ -1,0 +1,238 @@
+import { decodeText, Reader, Writer } from '../../base/bytes.ts'
+import { macFromBytes, type Mac } from '../../base/mac.ts'
+import {
+  type Attribute,
+  attribute,
+  nested,
+  readAttributes,
+  readU8,
+  readU32,
+  text,
+  u8,
+  u32,
+} from '../netlink/attribute.ts'
+import {
+  NLM_F_ACK,
+  NLM_F_CREATE,
+  NLM_F_DUMP,
+  NLM_F_EXCL,
+  NLM_F_REQUEST,
+  type Query,
+} from '../netlink/message.ts'
+import { concat } from '../../base/bytes.ts'
+
+declare const brand: unique symbol
+
+/** `ifi_index` of linux/rtnetlink.h: ≥ 1, and valid only in the netns that it was read from. */
+export type IfIndex = number & { readonly [brand]: 'IfIndex' }
+
+export const RTM_NEWLINK = 16
+const RTM_DELLINK = 17
+const RTM_GETLINK = 18
+
+// include/uapi/linux/if_link.h
+const IFLA_ADDRESS = 1
+const IFLA_IFNAME = 3
+const IFLA_MTU = 4
+const IFLA_MASTER = 10
+const IFLA_LINKINFO = 18
+const IFLA_IFALIAS = 20
+const IFLA_AF_SPEC = 26
+const IFLA_NET_NS_FD = 28
+const IFLA_INFO_KIND = 1
+const IFLA_INFO_DATA = 2
+const IFLA_INFO_SLAVE_KIND = 4
+const IFLA_INFO_SLAVE_DATA = 5
+const VETH_INFO_PEER = 1
+const IFLA_BRPORT_MODE = 4
+const IFLA_BRPORT_ISOLATED = 33
+const IFLA_INET6_ADDR_GEN_MODE = 8
+const IN6_ADDR_GEN_MODE_NONE = 1
+const AF_UNSPEC = 0
+const AF_INET6 = 10
+
+// include/uapi/linux/if.h
+export const IFF_UP = 0x1
+export const IFF_PROMISC = 0x100
+
+/** What Tulle reads of a link. */
+export type Link = {
+  readonly index: IfIndex
+  readonly name: string
+  readonly flags: number
+  readonly mtuBytes: number
+  readonly mac: Mac | undefined
+  readonly kind: string | undefined
+  readonly alias: string | undefined
+  readonly master: IfIndex | undefined
+  readonly port: BridgePort | undefined
+}
+
+export type BridgePort = { readonly hairpin: boolean; readonly isolated: boolean }
+
+export type NewVeth = {
+  readonly host: { readonly name: string; readonly mac: Mac; readonly alias: string }
+  readonly pod: { readonly name: string; readonly mac: Mac; readonly netnsFd: number }
+  readonly mtuBytes: number
+}
+
+/** struct ifinfomsg (16 bytes: family, pad, type, index, flags, change; linux/rtnetlink.h), then attributes. */
+function body(head: Head, attributes: readonly Attribute[]): Uint8Array {
+  const { family = AF_UNSPEC, index = 0, flags = 0, change = 0 } = head
+  const fixed = new Writer().u8(family).u8(0).u16(0).u32(index).u32(flags).u32(change)
+  return concat([fixed.done(), ...attributes])
+}
+type Head = { family?: number; index?: number; flags?: number; change?: number }
+
+/**
+ * Both ends of a veth pair in one message, the far end born in the pod's netns under its final name: nothing ever has to
+ * be moved or renamed. The far end can't be born up (veth_open answers ENOTCONN).
+ */
+export function newVeth({ host, pod, mtuBytes }: NewVeth): Query {
+  const peer = body({}, [
+    text(IFLA_IFNAME, pod.name),
+    u32(IFLA_MTU, mtuBytes),
+    attribute(IFLA_ADDRESS, pod.mac),
+    u32(IFLA_NET_NS_FD, pod.netnsFd),
+  ])
+  return create([
+    text(IFLA_IFNAME, host.name),
+    u32(IFLA_MTU, mtuBytes),
+    attribute(IFLA_ADDRESS, host.mac),
+    text(IFLA_IFALIAS, host.alias),
+    nested(IFLA_LINKINFO, [
+      text(IFLA_INFO_KIND, 'veth'),
+      nested(IFLA_INFO_DATA, [nested(VETH_INFO_PEER, [peer])]),
+    ]),
+  ])
+}
+
+export type NewBridge = {
+  readonly name: string
+  readonly mac: Mac
+  readonly mtuBytes: number
+  readonly alias: string
+}
+
+/** The address is given, not left to the kernel: an unpinned bridge takes its lowest port's and changes with its ports. */
+export function newBridge({ name, mac, mtuBytes, alias }: NewBridge): Query {
+  return create([
+    text(IFLA_IFNAME, name),
+    u32(IFLA_MTU, mtuBytes),
+    attribute(IFLA_ADDRESS, mac),
+    text(IFLA_IFALIAS, alias),
+    nested(IFLA_LINKINFO, [text(IFLA_INFO_KIND, 'bridge')]),
+  ])
+}
+
+const create = (attributes: readonly Attribute[]): Query => ({
+  type: RTM_NEWLINK,
+  flags: NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
+  body: body({}, attributes),
+})
+
+/** A veth that lacks its peer's header: refused as malformed where veth is known, as unknown where it is not. */
+export const probeVeth = (): Query =>
+  create([
+    text(IFLA_IFNAME, 'tul-probe'),
+    nested(IFLA_LINKINFO, [
+      text(IFLA_INFO_KIND, 'veth'),
+      nested(IFLA_INFO_DATA, [u8(VETH_INFO_PEER, 0)]),
+    ]),
+  ])
+
+export type LinkChange = {
+  readonly index: IfIndex
+  readonly up?: true
+  readonly promisc?: true
+  readonly master?: IfIndex
+  readonly mtuBytes?: number
+  /** No link-local IPv6 address is made when the link comes up. */
+  readonly noLinkLocal?: true
+}
+
+export function setLink(change: LinkChange): Query {
+  const flags = (change.up ? IFF_UP : 0) | (change.promisc ? IFF_PROMISC : 0)
+  const attributes: Attribute[] = []
+  if (change.master !== undefined) attributes.push(u32(IFLA_MASTER, change.master))
+  if (change.mtuBytes !== undefined) attributes.push(u32(IFLA_MTU, change.mtuBytes))
+  if (change.noLinkLocal)
+    attributes.push(
+      nested(IFLA_AF_SPEC, [
+        nested(AF_INET6, [u8(IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE)]),
+      ]),
+    )
+  return acked(body({ index: change.index, flags, change: flags }, attributes))
+}
+
+/** Flags of a bridge's port; the link must have its master already (rtnl_changelink looks the master up first). */
+export function setBridgePort(index: IfIndex, { hairpin, isolated }: BridgePort): Query {
+  const flags = [u8(IFLA_BRPORT_MODE, Number(hairpin)), u8(IFLA_BRPORT_ISOLATED, Number(isolated))]
+  const info = nested(IFLA_LINKINFO, [
+    text(IFLA_INFO_SLAVE_KIND, 'bridge'),
+    nested(IFLA_INFO_SLAVE_DATA, flags),
+  ])
+  return acked(body({ index }, [info]))
+}
+
+const acked = (bytes: Uint8Array): Query => ({
+  type: RTM_NEWLINK,
+  flags: NLM_F_REQUEST | NLM_F_ACK,
+  body: bytes,
+})
+
+export const getLink = (by: { name: string } | { index: IfIndex }): Query => ({
+  type: RTM_GETLINK,
+  flags: NLM_F_REQUEST,
+  body: 'name' in by ? body({}, [text(IFLA_IFNAME, by.name)]) : body({ index: by.index }, []),
+})
+
+export const dumpLinks = (): Query => ({
+  type: RTM_GETLINK,
+  flags: NLM_F_REQUEST | NLM_F_DUMP,
+  body: body({}, []),
+})
+
+export const deleteLink = (name: string): Query => ({
+  type: RTM_DELLINK,
+  flags: NLM_F_REQUEST | NLM_F_ACK,
+  body: body({}, [text(IFLA_IFNAME, name)]),
+})
+
+/** Body of RTM_NEWLINK; attributes that Tulle has no use for are skipped. */
+export function decodeLink(bytes: Uint8Array): Link {
+  const reader = new Reader(bytes)
+  reader.bytes(4)
+  const index = reader.u32() as IfIndex
+  const flags = reader.u32()
+  reader.u32()
+  const found = readAttributes(reader.rest())
+  const name = found.get(IFLA_IFNAME)
+  const mtu = found.get(IFLA_MTU)
+  const mac = found.get(IFLA_ADDRESS)
+  const alias = found.get(IFLA_IFALIAS)
+  const master = found.get(IFLA_MASTER)
+  const linkInfo = found.get(IFLA_LINKINFO)
+  const info = linkInfo && readAttributes(linkInfo)
+  const kind = info?.get(IFLA_INFO_KIND)
+  return {
+    index,
+    name: name ? decodeText(name) : '',
+    flags,
+    mtuBytes: mtu ? readU32(mtu) : 0,
+    mac: mac && macFromBytes(mac),
+    kind: kind && decodeText(kind),
+    alias: alias && decodeText(alias),
+    master: master && (readU32(master) as IfIndex),
+    port: info && portOf(info),
+  }
+}
+
+function portOf(info: ReadonlyMap<number, Uint8Array>): BridgePort | undefined {
+  const kind = info.get(IFLA_INFO_SLAVE_KIND)
+  const bytes = info.get(IFLA_INFO_SLAVE_DATA)
+  if (!kind || !bytes || decodeText(kind) !== 'bridge') return undefined
+  const flags = readAttributes(bytes)
+  const isOn = (type: number): boolean => readU8(flags.get(type) ?? Uint8Array.of(0)) !== 0
+  return { hairpin: isOn(IFLA_BRPORT_MODE), isolated: isOn(IFLA_BRPORT_ISOLATED) }
+}

@@ -1,0 +1,145 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { makeNetns, type Netns } from '../support/netns.ts'
+import type { AttachCase, Case, PeerId, Variant } from './cases.ts'
+import { encodeConf } from './conf.ts'
+import type { Call, Contender, Verb } from './job.ts'
+import { fillLeases, isBeyondFilled } from './leases.ts'
+import { makeNode, prepareFloor } from './node.ts'
+import type { Peer, Peers } from './peers.ts'
+import { type Label, residentAdds } from './result.ts'
+
+/** The CNI_ARGS of a Kubernetes runtime. */
+const podArguments =
+  'IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=bench;K8S_POD_UID=00000000'
+
+type Placed = { readonly label: Label; readonly contender: Contender; readonly leases: number }
+
+/**
+ * The contenders of one case with all that they need on this machine: a node each, a store each.
+ * Everything is gone after `close()`, which may be called twice.
+ */
+export class Stage {
+  readonly peers: readonly PeerId[]
+  readonly #placed: Placed[] = []
+  readonly #namespaces: Netns[] = []
+  readonly #state: string
+  readonly #path: string
+
+  /** `path` is the PATH of every program. */
+  constructor(planned: Case, peers: Peers, workDirectory: string, path: string) {
+    this.#state = mkdtempSync(join(workDirectory, `${planned.id}-`))
+    this.#path = path
+    this.peers = columnsOf(planned).filter((id) => peers.here.has(id))
+    const present = this.peers.flatMap((id) => peers.here.get(id) ?? [])
+    try {
+      if (planned.kind === 'start') for (const peer of present) this.#placeStart(peer)
+      else this.#placeAttached(planned, present)
+    } catch (fault) {
+      this.close()
+      throw fault
+    }
+  }
+
+  get labels(): readonly Label[] {
+    return this.#placed.map(({ label }) => label)
+  }
+
+  get contenders(): readonly Contender[] {
+    return this.#placed.map(({ contender }) => contender)
+  }
+
+  /** Contenders that were to find a full store and did not read it. */
+  faultsOf(calls: readonly Call[]): readonly string[] {
+    return residentAdds(calls).flatMap((call) => {
+      const placed = this.#placed[call.contender]
+      if (placed === undefined || placed.leases === 0 || call.failed > 0) return []
+      if (isBeyondFilled(call.stdout ?? '', placed.leases)) return []
+      return [`${placed.label.peer} did not read the ${placed.leases} leases of its store`]
+    })
+  }
+
+  close(): void {
+    for (const namespace of this.#namespaces.splice(0)) namespace.close()
+    rmSync(this.#state, { recursive: true, force: true })
+  }
+
+  /** As libcni asks for VERSION: every value a dummy. */
+  #placeStart(peer: Peer): void {
+    const isPlugin = peer.id !== 'node' && peer.id !== 'script'
+    this.#placed.push({
+      leases: 0,
+      label: { peer: peer.id, variant: '', verbs: ['VERSION'] },
+      contender: {
+        name: peer.id,
+        executable: peer.executable(),
+        words: peer.words,
+        environment: {
+          PATH: this.#path,
+          CNI_PATH: 'dummy',
+          CNI_IFNAME: 'dummy',
+          CNI_NETNS: 'dummy',
+        },
+        conf: isPlugin ? `{"cniVersion":"${peer.cniVersion}"}` : '',
+        verbs: ['VERSION'],
+        burst: 1,
+        clock: 'exec-to-exit',
+        resident: 'none',
+      },
+    })
+  }
+
+  #placeAttached(planned: AttachCase, present: readonly Peer[]): void {
+    const outside = this.#keep(makeNetns('bench-outside'))
+    for (const variant of planned.variants)
+      for (const peer of present) {
+        const node = this.#keep(makeNode(outside, this.#placed.length))
+        if (peer.id === 'floor') prepareFloor(node, planned.attachment)
+        this.#placed.push(this.#attached(planned, variant, peer, node))
+      }
+  }
+
+  #attached(planned: AttachCase, variant: Variant, peer: Peer, node: Netns): Placed {
+    const { wiring, masquerade, families } = planned.attachment
+    const store = join(this.#state, `store-${this.#placed.length}`)
+    mkdirSync(store)
+    fillLeases(store, variant.leases)
+    const dialect = peer.id === 'tulle' ? 'tulle' : 'reference'
+    const verbs = planned.verbs.filter((verb) => knows(peer, verb))
+    return {
+      leases: variant.leases,
+      label: { peer: peer.id, variant: variant.label, verbs },
+      contender: {
+        name: `${peer.id} ${variant.label}`,
+        executable: peer.executable(planned.attachment),
+        words: peer.id === 'floor' ? [wiring, masquerade, families] : peer.words,
+        environment: {
+          PATH: this.#path,
+          CNI_PATH: peer.directory,
+          CNI_IFNAME: 'eth0',
+          CNI_ARGS: podArguments,
+        },
+        conf: encodeConf(dialect, peer.cniVersion, planned.attachment, store),
+        node: node.path,
+        verbs,
+        burst: variant.burst,
+        clock: peer.id === 'floor' ? 'inside' : 'exec-to-exit',
+        resident: 'kept',
+      },
+    }
+  }
+
+  #keep(namespace: Netns): Netns {
+    this.#namespaces.push(namespace)
+    return namespace
+  }
+}
+
+const columnsOf = (planned: Case): readonly PeerId[] =>
+  planned.kind === 'start' ? ['tulle', 'node', 'script', 'newest', 'debian'] : planned.peers
+
+/** STATUS is of CNI 1.1.0; the kernel has no verbs but the two that change it. */
+function knows(peer: Peer, verb: Verb): boolean {
+  if (peer.id === 'floor') return verb === 'ADD' || verb === 'DEL'
+  return verb !== 'STATUS' || !/^(0|1\.0)\./.test(peer.cniVersion)
+}

@@ -1,0 +1,33 @@
+import { readdirSync, symlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { run } from '../support/netns.ts'
+
+const here = fileURLToPath(new URL('.', import.meta.url))
+
+/** Compiles the C sources that make one program; the compiler's own words are thrown. */
+function compile(sources: readonly string[], target: string): string {
+  const paths = sources.map((source) => join(here, source))
+  const done = run(['gcc', '-O2', '-Wall', '-Wextra', '-Werror', '-o', target, ...paths])
+  if (done.code !== 0) throw new Error(`Cannot compile ${sources.join(' ')}: ${done.stderr}`)
+  return target
+}
+
+export const compileHarness = (directory: string): string =>
+  compile(
+    readdirSync(here).filter((name) => /^harness.*\.c$/.test(name)),
+    join(directory, 'harness'),
+  )
+
+export const compileFloor = (directory: string): string =>
+  compile(['floor.c'], join(directory, 'floor'))
+
+/**
+ * A directory whose `iptables` is iptables-nft, whatever the machine's alternatives say; to be put
+ * first on PATH.
+ */
+export function linkIptablesNft(directory: string): string {
+  for (const name of ['iptables', 'ip6tables'])
+    symlinkSync(`/usr/sbin/${name}-nft`, join(directory, name))
+  return directory
+}

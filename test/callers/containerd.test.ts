@@ -1,0 +1,87 @@
+// Debian's containerd (1.6, CNI up to 1.0.0) drives the packaged executable when its CRI is called
+// as the kubelet calls it: ADD, then DEL twice for every pod, the second one without a namespace.
+import t, { type Test } from 'tap'
+import type { Json } from '../support/cni.ts'
+import { Containerd } from './containerd.ts'
+import { checkAddresses, checkReach, inPod, runPod, stopAndRemove } from './cri-pod.ts'
+import { type Machine, withMachine } from './machine.ts'
+import * as network from './network.ts'
+import { modes } from './network.ts'
+
+t.setTimeout(240_000)
+
+for (const mode of modes) {
+  t.test(`pods of containerd's CRI, ${mode}`, (test) =>
+    withMachine(test, async (machine) => {
+      const { netns, dataDir } = machine.host
+      const base = { cniVersion: '1.0.0', mode, dataDir }
+      const containerd = await startContainerd(machine, network.conflist(base))
+      const before = network.stateOf(netns)
+
+      await checkPods(test, containerd)
+      const plugin = { capabilities: { portMappings: true } }
+      await checkRefusal(test, containerd, network.conflist({ ...base, plugin }))
+
+      test.same(await containerd.cri.list(), [], 'every pod is removed')
+      test.same(network.stateOf(netns), before, 'nothing is left on the host')
+      test.equal(network.heldAddresses(dataDir), 0, 'no lease is left')
+      test.equal(machine.must(['ls', '/run/netns']), '', 'no namespace is left')
+    }),
+  )
+}
+
+async function startContainerd(machine: Machine, conflist: Json): Promise<Containerd> {
+  // containerd runs a `loopback` plugin in every pod; Debian's stands beside ours.
+  const pluginDir = network.writePluginDir(machine.host.directory, ['loopback'])
+  const containerd = new Containerd({ machine, pluginDir, conflist })
+  await containerd.start()
+  containerd.importImage()
+  return containerd
+}
+
+async function checkPods(test: Test, containerd: Containerd): Promise<void> {
+  const { machine } = containerd
+  const held = () => network.heldAddresses(machine.host.dataDir)
+  const a = await runPod(containerd, 'a')
+  const b = await runPod(containerd, 'b')
+  test.equal(a.ips.length, 2, 'an address of each family')
+  checkAddresses(test, containerd, a)
+  checkAddresses(test, containerd, b)
+  checkReach(test, containerd, a, b)
+
+  await containerd.stop()
+  checkReach(test, containerd, b, a)
+  await containerd.start()
+  test.same((await containerd.cri.sandbox(a.id)).ips, a.ips, 'a restart keeps the addresses')
+
+  await containerd.cri.stop(a.id)
+  test.notOk((await containerd.cri.sandbox(a.id)).ready, 'a is stopped')
+  test.equal(held(), 2, 'and its addresses are free')
+  checkReach(test, containerd, b, await runPod(containerd, 'c'))
+  await containerd.cri.remove(a.id)
+
+  // Somebody took the namespace's name away while a process keeps the namespace, and so the veth,
+  // alive: containerd sends DEL with an empty CNI_NETNS, and the host end must go all the same.
+  const holder = machine.daemon('holder', inPod(b, ['sleep', '1000']))
+  const links = () => network.stateOf(machine.host.netns).filter((line) => /^(tul|veth)/.test(line))
+  const before = links().length
+  machine.must(['ip', 'netns', 'del', b.netnsPath.replace(/.*\//, '')])
+  await stopAndRemove(containerd, b)
+  test.ok(links().length < before, 'hostless DEL removes the host end')
+  test.equal(held(), 2, 'and frees the addresses')
+  await holder.stop()
+
+  for (const id of await containerd.cri.list()) {
+    await containerd.cri.stop(id)
+    await containerd.cri.remove(id)
+  }
+}
+
+/** A host port on a network that has no port mapping yet: the pod event names the reason. */
+async function checkRefusal(test: Test, containerd: Containerd, conflist: Json): Promise<void> {
+  await containerd.stop()
+  containerd.writeConflist(conflist)
+  await containerd.start()
+  const pod = { name: 'd', cgroupParent: containerd.machine.cgroup, hostPort: 18_080 }
+  await test.rejects(containerd.cri.run(pod), /portMappings/)
+}

@@ -1,0 +1,8 @@
+import t from 'tap'
+import { killEverywhere } from './kill.ts'
+
+t.setTimeout(600_000)
+
+t.test('DEL, bridge, killed at every step', (t) =>
+  killEverywhere(t, { mode: 'bridge', verb: 'DEL' }),
+)

@@ -1,0 +1,6 @@
+import t from 'tap'
+import { refuseEverywhere } from './refused.ts'
+
+t.setTimeout(600_000)
+
+t.test('routed: every call refused once', (t) => refuseEverywhere(t, 'routed'))

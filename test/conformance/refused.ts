@@ -1,0 +1,84 @@
+import type { Test } from 'tap'
+import { add, added, attach, del, deleted, type Mode, netconf } from '../support/attachment.ts'
+import type { Json } from '../support/cni.ts'
+import { countCalls, type Place, placesOf, refusable, refusedAt } from '../support/faults.ts'
+import { type Host, withHost } from '../support/host.ts'
+import { watchResidue } from '../support/residue.ts'
+import { errorFaults, resultFaults } from '../support/shape.ts'
+
+const network = (host: Host, mode: Mode): Json =>
+  netconf(host, { mode, families: 'dual', keys: { ipMasq: true } })
+
+/** What the kernel or a disk says at such a call when it is out of order. */
+const errnoOf: Readonly<Record<string, readonly string[]>> = {
+  sendto: ['EPERM', 'ENOMEM'],
+  sendmsg: ['EPERM', 'ENOMEM'],
+  recvfrom: ['ENOBUFS'],
+  recvmsg: ['ENOBUFS'],
+  setns: ['EPERM'],
+  pwrite64: ['ENOSPC', 'EIO'],
+  fdatasync: ['EIO'],
+  fsync: ['EIO'],
+  ftruncate: ['EIO'],
+  unlink: ['EROFS'],
+  flock: ['ENOLCK'],
+  mkdir: ['EROFS'],
+}
+
+/** An ADD that fails leaves nothing, by itself; one that goes on gives a good result. */
+async function expectNothing(t: Test, mode: Mode, place: Place, errno: string): Promise<void> {
+  await withHost((host) => {
+    const conf = network(host, mode)
+    const [living, pod] = [host.pod(), host.pod()]
+    if (place.when % 2 === 0) added(living, conf)
+    const left = watchResidue(host, [living.netns, pod.netns])
+    const at = `${errno} at ${place.name} ${place.when}`
+    const ran = add(pod, conf, refusedAt(place, errno))
+    if (ran.code === 0) {
+      t.same(resultFaults(JSON.parse(ran.stdout), '1.1.0'), [], `${at}: survived`)
+      deleted(pod, conf)
+    } else {
+      t.same(errorFaults(ran), [], `${at}: ${ran.stdout}${ran.stderr}`)
+    }
+    t.same(left(), [], `${at}: nothing is left, without any DEL`)
+  })
+}
+
+/** A DEL that fails says so, and the next one finishes the work. */
+async function expectRepeatable(t: Test, mode: Mode, place: Place, errno: string): Promise<void> {
+  await withHost((host) => {
+    const conf = network(host, mode)
+    const pod = host.pod()
+    const left = watchResidue(host, [pod.netns])
+    added(pod, conf)
+    const at = `DEL, ${errno} at ${place.name} ${place.when}`
+    const ran = del(pod, conf, refusedAt(place, errno))
+    if (ran.code !== 0) t.same(errorFaults(ran), [], `${at}: ${ran.stdout}${ran.stderr}`)
+    deleted(pod, conf)
+    t.same(left(), [], `${at}: the next DEL leaves nothing`)
+  })
+}
+
+async function placesFor(t: Test, mode: Mode, verb: 'ADD' | 'DEL'): Promise<readonly Place[]> {
+  const places: Place[] = []
+  await withHost((host) => {
+    const conf = network(host, mode)
+    const pod = host.pod()
+    if (verb === 'DEL') added(pod, conf)
+    const counts = countCalls(host, refusable, (extra) => attach(verb, pod, conf, extra))
+    places.push(...placesOf(counts))
+    t.comment(`calls: ${[...counts].map(([name, count]) => `${name} ${count}`).join(', ')}`)
+    t.ok(places.length > 8, `${places.length} places to refuse at`)
+  })
+  return places
+}
+
+export async function refuseEverywhere(t: Test, mode: Mode): Promise<void> {
+  for (const place of await placesFor(t, mode, 'ADD')) {
+    for (const errno of errnoOf[place.name] ?? []) await expectNothing(t, mode, place, errno)
+  }
+  for (const place of await placesFor(t, mode, 'DEL')) {
+    const [errno = 'EPERM'] = errnoOf[place.name] ?? []
+    await expectRepeatable(t, mode, place, errno)
+  }
+}

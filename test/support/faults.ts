@@ -1,0 +1,98 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Extra } from './attachment.ts'
+import type { Host } from './host.ts'
+import type { Ran } from './netns.ts'
+
+/** System calls by which the plugin changes the world: netlink, /proc/sys, and the store's files. */
+export const changing = [
+  'sendto',
+  'sendmsg',
+  'write',
+  'writev',
+  'pwrite64',
+  'pwritev',
+  'fdatasync',
+  'fsync',
+  'ftruncate',
+  'fallocate',
+  'rename',
+  'unlink',
+  'unlinkat',
+  'mkdir',
+  'flock',
+] as const
+
+/** Calls whose refusal an ADD has to survive or to undo; what libuv does with its own pipes is not among them. */
+export const refusable = [
+  'sendto',
+  'sendmsg',
+  'recvfrom',
+  'recvmsg',
+  'setns',
+  'pwrite64',
+  'fdatasync',
+  'fsync',
+  'ftruncate',
+  'unlink',
+  'flock',
+  'mkdir',
+] as const
+
+/** strace words; --seccomp-bpf stops the plugin at the named calls alone, so it runs near full speed. */
+const strace = (names: readonly string[], rest: readonly string[]): readonly string[] => [
+  '/usr/bin/strace',
+  '-f',
+  '-qqq',
+  '--seccomp-bpf',
+  '-e',
+  `trace=${names.join(',')}`,
+  ...rest,
+]
+
+/**
+ * How often one thread makes each of these calls. strace counts per thread and per call, so "the
+ * third sendto" is the same place in every run.
+ */
+export function countCalls(
+  host: Host,
+  names: readonly string[],
+  ask: (extra: Extra) => Ran,
+): ReadonlyMap<string, number> {
+  const file = join(host.directory, 'trace')
+  const ran = ask({ wrapper: strace(names, ['-o', file]) })
+  if (ran.code !== 0) throw new Error(`Cannot count calls: ${ran.stdout}${ran.stderr}`)
+  const perThread = new Map<string, number>()
+  for (const line of readFileSync(file, 'utf8').split('\n')) {
+    const [, thread, name] = /^(\d*)\s*(\w+)\(/.exec(line) ?? []
+    if (thread === undefined || name === undefined) continue
+    perThread.set(`${name} ${thread}`, (perThread.get(`${name} ${thread}`) ?? 0) + 1)
+  }
+  const most = new Map<string, number>()
+  for (const [key, count] of perThread) {
+    const [name = ''] = key.split(' ')
+    most.set(name, Math.max(most.get(name) ?? 0, count))
+  }
+  return most
+}
+
+export type Place = Readonly<{ name: string; when: number }>
+
+/** Every call of a run, as a place where a fault can be put. */
+export const placesOf = (counts: ReadonlyMap<string, number>): readonly Place[] =>
+  [...counts].flatMap(([name, count]) =>
+    Array.from({ length: count }, (_, index) => ({ name, when: index + 1 })),
+  )
+
+/** Dies as the call is entered, before the kernel does anything for it. */
+export const killedAt = ({ name, when }: Place): Extra => ({
+  wrapper: strace([name], ['-o', '/dev/null', '-e', `inject=${name}:signal=SIGKILL:when=${when}`]),
+})
+
+/** The call is not made, and fails with this errno. */
+export const refusedAt = ({ name, when }: Place, errno: string): Extra => ({
+  wrapper: strace([name], ['-o', '/dev/null', '-e', `inject=${name}:error=${errno}:when=${when}`]),
+})
+
+/** `run` maps a death by signal to -1. */
+export const wasKilled = (ran: Ran): boolean => ran.code === -1

@@ -1,0 +1,41 @@
+import type { Host } from './host.ts'
+import { leases } from './leases.ts'
+import { type Netns, run } from './netns.ts'
+
+/** Everything that an attachment can leave in a namespace, one line each. */
+export function picture(netns: Netns): readonly string[] {
+  const script = ['link show', 'addr show', 'route show table all', 'neigh show nud permanent']
+  const ip = run(['ip', '-n', netns.name, '-o', '-batch', '-'], { input: `${script.join('\n')}\n` })
+  const rules = run(['ip', '-n', netns.name, 'rule', 'show']).stdout
+  const nft = netns.exec(['nft', 'list', 'ruleset']).stdout
+  return `${ip.stdout}\n${rules}\n${nft}`
+    .split('\n')
+    .map(tidy)
+    .filter((line) => line !== '')
+}
+
+// Subnet-router anycast addresses come with IPv6 forwarding, which stays switched on on purpose.
+const tidy = (line: string): string => (line.startsWith('anycast ') ? '' : line.trim())
+
+/** What `after` has and `before` had not, and the other way round. */
+export function difference(before: readonly string[], after: readonly string[]): readonly string[] {
+  const gone = before.filter((line) => !after.includes(line)).map((line) => `- ${line}`)
+  const come = after.filter((line) => !before.includes(line)).map((line) => `+ ${line}`)
+  return [...gone, ...come]
+}
+
+/** Remembers a host and its pods, and says later what is not as it was. */
+export function watchResidue(host: Host, pods: readonly Netns[]): () => readonly string[] {
+  const places = [host.netns, ...pods]
+  const before = places.map(picture)
+  const leasesBefore = leases(host.dataDir)
+  return () => {
+    const still = places.filter((netns) => netns.exists())
+    const found = still.flatMap((netns) => {
+      const was = before[places.indexOf(netns)] ?? []
+      return difference(was, picture(netns)).map((line) => `${netns.name} ${line}`)
+    })
+    const held = difference(leasesBefore, leases(host.dataDir)).map((line) => `lease ${line}`)
+    return [...found, ...held]
+  }
+}
