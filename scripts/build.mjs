@@ -24,8 +24,13 @@ const step = (what) => process.stderr.write(`build: ${what}\n`)
 /** src/cni/generated/validate-config.js: nothing is compiled at run time. */
 async function generateValidator() {
   step('config validator')
-  const ajv = new Ajv({ strict: true, allowUnionTypes: true, verbose: true, code: { source: true, esm: true, lines: false } })
-  const code = standaloneCode(ajv, ajv.compile(configSchema))
+  const ajv = new Ajv({
+    strict: true,
+    allowUnionTypes: true,
+    messages: false,
+    code: { source: true, esm: true, lines: false },
+  })
+  const code = standaloneCode(ajv, ajv.compile(shareParts(configSchema)))
   const folder = path.join(root, 'src/cni/generated')
   // ajv's own helpers (string length in code points) are bundled in, so that the file stands alone.
   const { outputFiles } = await esbuild.build({
@@ -38,6 +43,35 @@ async function generateValidator() {
   fs.writeFileSync(path.join(folder, 'validate-config.js'), outputFiles[0].contents)
 }
 
+/** Parts that the schema's text uses twice become one function instead of being written out twice. */
+function shareParts(schema) {
+  const uses = new Map()
+  const count = (part) => {
+    if (typeof part !== 'object' || part === null) return
+    uses.set(part, (uses.get(part) ?? 0) + 1)
+    if (uses.get(part) === 1) for (const child of Object.values(part)) count(child)
+  }
+  count(schema)
+  const names = new Map()
+  const definitions = {}
+  const share = (part) => {
+    if (typeof part !== 'object' || part === null) return part
+    if (uses.get(part) < 2 || !part.description) return copy(part)
+    if (!names.has(part)) {
+      names.set(part, `part${names.size}`)
+      definitions[names.get(part)] = copy(part)
+    }
+    return { $ref: `#/$defs/${names.get(part)}` }
+  }
+  const copy = (part) => {
+    if (Array.isArray(part)) return part.map(share)
+    const { description: _, ...rest } = part
+    const named = typeof part.description === 'string' ? rest : part
+    return Object.fromEntries(Object.entries(named).map(([key, child]) => [key, share(child)]))
+  }
+  return { ...copy(schema), $defs: definitions }
+}
+
 function compileNative() {
   step('native part')
   const include = path.join(root, 'node_modules/node-api-headers/include')
@@ -46,7 +80,14 @@ function compileNative() {
   execFileSync('gcc', [...flags, '-o', path.join(dist, 'tulle.node'), source], { stdio: 'inherit' })
 }
 
-const common = { bundle: true, platform: 'node', target: 'node24', format: 'cjs', minify: true, legalComments: 'none' }
+const common = {
+  bundle: true,
+  platform: 'node',
+  target: 'node24',
+  format: 'cjs',
+  minify: true,
+  legalComments: 'none',
+}
 
 async function bundle() {
   step('bundles')
@@ -54,9 +95,24 @@ async function bundle() {
   const define = { TULLE_VERSION: JSON.stringify(version) }
   const boot = { ...common, entryPoints: [path.join(root, 'src/main.ts')] }
   const outputs = await Promise.all([
-    esbuild.build({ ...common, entryPoints: [path.join(root, 'src/plugin/main.ts')], outfile: path.join(work, 'plugin.js'), charset: 'ascii', define: { 'import.meta.url': '""' }, metafile: true }),
-    esbuild.build({ ...boot, outfile: path.join(work, 'boot.js'), define: { ...define, TULLE_CACHE_FILE: 'undefined' } }),
-    esbuild.build({ ...boot, outfile: path.join(work, 'boot-stage.js'), define: { ...define, TULLE_CACHE_FILE: JSON.stringify(cacheVariable) } }),
+    esbuild.build({
+      ...common,
+      entryPoints: [path.join(root, 'src/plugin/main.ts')],
+      outfile: path.join(work, 'plugin.js'),
+      charset: 'ascii',
+      define: { 'import.meta.url': '""' },
+      metafile: true,
+    }),
+    esbuild.build({
+      ...boot,
+      outfile: path.join(work, 'boot.js'),
+      define: { ...define, TULLE_CACHE_FILE: 'undefined' },
+    }),
+    esbuild.build({
+      ...boot,
+      outfile: path.join(work, 'boot-stage.js'),
+      define: { ...define, TULLE_CACHE_FILE: JSON.stringify(cacheVariable) },
+    }),
   ])
   const inputs = Object.keys(outputs[0].metafile.inputs).sort()
   fs.writeFileSync(path.join(work, 'plugin-inputs.json'), JSON.stringify(inputs, undefined, 1))
@@ -99,7 +155,9 @@ async function pack(boot, output, assets) {
     }),
   )
   // With the same V8 options, or the boot's own code cache would be refused at every start.
-  execFileSync(process.execPath, [...execArgv, '--experimental-sea-config', config], { stdio: 'pipe' })
+  execFileSync(process.execPath, [...execArgv, '--experimental-sea-config', config], {
+    stdio: 'pipe',
+  })
   const part = `${output}.part`
   fs.copyFileSync(stripNode(), part)
   fs.chmodSync(part, 0o755)
@@ -149,13 +207,26 @@ function makeCaches(stage, cacheVariable) {
     let prevResult
     for (const verb of verbs) {
       const cache = path.join(work, `plugin.${verb}.cache`)
-      const input = { ...network, ...(prevResult ? { prevResult } : {}), ...(verb === 'GC' ? { 'cni.dev/valid-attachments': [] } : {}) }
+      const input = {
+        ...network,
+        ...(prevResult ? { prevResult } : {}),
+        ...(verb === 'GC' ? { 'cni.dev/valid-attachments': [] } : {}),
+      }
       const env = {
-        CNI_COMMAND: verb, CNI_CONTAINERID: 'build', CNI_NETNS: pod, CNI_IFNAME: 'eth0', CNI_PATH: folder,
-        CNI_ARGS: 'IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=build', [cacheVariable]: cache,
+        CNI_COMMAND: verb,
+        CNI_CONTAINERID: 'build',
+        CNI_NETNS: pod,
+        CNI_IFNAME: 'eth0',
+        CNI_PATH: folder,
+        CNI_ARGS: 'IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=build',
+        [cacheVariable]: cache,
       }
       const words = [`--net=${host}`, stage]
-      const output = execFileSync('nsenter', words, { input: JSON.stringify(input), env: { PATH: process.env.PATH, ...env }, encoding: 'utf8' })
+      const output = execFileSync('nsenter', words, {
+        input: JSON.stringify(input),
+        env: { PATH: process.env.PATH, ...env },
+        encoding: 'utf8',
+      })
       if (verb === 'ADD') prevResult = JSON.parse(output)
       made[`plugin.${verb}.cache`] = cache
     }
@@ -183,7 +254,10 @@ await generateValidator()
 if (!process.argv.includes('--generate')) {
   compileNative()
   const cacheVariable = await bundle()
-  const assets = { 'plugin.js': path.join(work, 'plugin.js'), 'tulle.node': path.join(dist, 'tulle.node') }
+  const assets = {
+    'plugin.js': path.join(work, 'plugin.js'),
+    'tulle.node': path.join(dist, 'tulle.node'),
+  }
   const stage = path.join(work, 'stage')
   step('stage executable')
   await pack('boot-stage.js', stage, assets)

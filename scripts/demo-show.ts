@@ -60,8 +60,8 @@ export const forPeople = {
       for (const line of left) print(indent(line))
       return
     }
-    const looked = 'links, addresses, routes, neighbours, rules, nftables, leases'
-    print(`${good('✓')} nothing is left: ${looked} are as before the first call`)
+    const looked = 'links, addresses, routes, neighbours, rules, nftables, leases as before'
+    print(`${good('✓')} nothing is left: ${looked}`)
   },
 
   verdict(networks: readonly ShownNetwork[], ok: boolean): void {

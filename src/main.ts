@@ -42,11 +42,13 @@ function afterRun(script: Script): void {
 }
 
 function runCommand(words: readonly string[]): void {
-  if (words.length === 0)
-    writeSync(2, `CNI tulle plugin v${TULLE_VERSION} (CNI 0.1.0 … 1.1.0)\n`)
+  if (words.length === 0) writeSync(2, `CNI tulle plugin v${TULLE_VERSION} (CNI 0.1.0 … 1.1.0)\n`)
   else if (words[0] === '--version') writeSync(1, `tulle ${TULLE_VERSION}\n`)
   else {
-    writeSync(2, `Cannot run "${words.join(' ')}": tulle is a CNI plugin so far; "tulle --version" is all it has\n`)
+    writeSync(
+      2,
+      `Cannot run "${words.join(' ')}": tulle is a CNI plugin so far; "tulle --version" is all it has\n`,
+    )
     process.exitCode = 1
   }
 }

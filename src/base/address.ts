@@ -50,7 +50,8 @@ export const offsetAddress = ({ family, value }: Address, by: bigint): Address =
 
 function bytesOf(value: bigint, length: number): Uint8Array {
   const bytes = new Uint8Array(length)
-  for (let at = length - 1, rest = value; at >= 0; at--, rest >>= 8n) bytes[at] = Number(rest & 0xffn)
+  for (let at = length - 1, rest = value; at >= 0; at--, rest >>= 8n)
+    bytes[at] = Number(rest & 0xffn)
   return bytes
 }
 

@@ -25,7 +25,10 @@ export const hostPrefix = (address: Address): Prefix => ({
 
 /** The same network with host bits cleared. */
 export const networkOf = ({ address, bits }: Prefix): Prefix => ({
-  address: { family: address.family, value: (address.value >> spare(address, bits)) << spare(address, bits) },
+  address: {
+    family: address.family,
+    value: (address.value >> spare(address, bits)) << spare(address, bits),
+  },
   bits,
 })
 

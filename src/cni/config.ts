@@ -78,7 +78,9 @@ export type NetworkConfig = {
   readonly dns?: Dns
   readonly ipam?: IpamConfig
   readonly runtimeConfig?: RuntimeConfig
-  readonly args?: { readonly cni?: { readonly ips?: readonly string[]; readonly mac?: string } } | null
+  readonly args?: {
+    readonly cni?: { readonly ips?: readonly string[]; readonly mac?: string }
+  } | null
   readonly prevResult?: unknown
   readonly 'cni.dev/valid-attachments'?: readonly AttachmentKey[] | null
   readonly 'cni.dev/attachments'?: readonly AttachmentKey[] | null
@@ -94,7 +96,7 @@ export function parseConfig(text: string): NetworkConfig {
   const cniVersion = parseVersion(pick(raw, 'cniVersion'))
   const folded = fold(raw, configSchema as Shape)
   refuseName(folded)
-  if (!validate(folded)) throw violationFault(validate.errors?.[0])
+  if (!validate(folded)) throw violationFault(folded, validate.errors?.at(-1))
   return { ...(folded as NetworkConfig), cniVersion }
 }
 
@@ -137,6 +139,7 @@ function pick(value: Json, key: string): unknown {
 }
 
 type Shape = {
+  readonly description?: string
   readonly type?: string | readonly string[]
   readonly properties?: Readonly<Record<string, Shape>>
   readonly items?: Shape
@@ -181,20 +184,32 @@ function refuseName(config: unknown): void {
     )
 }
 
-function violationFault(violation: Violation | undefined): Error {
-  const { instancePath = '', parentSchema, data, params, keyword } = violation ?? {}
-  const missing = keyword === 'required' ? String(params?.missingProperty) : undefined
-  const path = [...instancePath.split('/').slice(1).map(unescapePointer), ...(missing ? [missing] : [])]
-  const found = missing ? 'absent' : describe(data)
-  const accepted = parentSchema?.description ?? violation?.message ?? 'another value'
+function violationFault(config: unknown, violation: Violation | undefined): Error {
+  const { instancePath = '', params, keyword } = violation ?? {}
+  const missing = keyword === 'required' ? [String(params?.missingProperty)] : []
+  const at = wordsOf(instancePath)
+  const found = missing.length > 0 ? 'absent' : describe(at.reduce(childOf, config))
+  const path = [...at, ...missing]
+  const shape = path.reduce(shapeOf, configSchema as Shape | undefined)
   return fault(
     code.invalidConfig,
     'invalid network configuration',
-    `${formatPath(path)} is ${found}; accepted: ${accepted}`,
+    `${formatPath(path)} is ${found}; accepted: ${shape?.description ?? 'another value'}`,
   )
 }
 
-const unescapePointer = (word: string): string => word.replaceAll('~1', '/').replaceAll('~0', '~')
+/** The words of a JSON pointer (RFC 6901). */
+const wordsOf = (pointer: string): readonly string[] =>
+  pointer
+    .split('/')
+    .slice(1)
+    .map((word) => word.replaceAll('~1', '/').replaceAll('~0', '~'))
+
+const childOf = (value: unknown, key: string): unknown =>
+  typeof value === 'object' && value !== null ? (value as Json)[key] : undefined
+
+const shapeOf = (shape: Shape | undefined, key: string): Shape | undefined =>
+  shape?.items ?? shape?.properties?.[key]
 
 /** "ipam.ranges[0][1].subnet" */
 export const formatPath = (path: readonly string[]): string =>

@@ -39,5 +39,7 @@ export const fault = (number: number, message: string, details: string): CniFaul
   new CniFault({ code: number, message, details })
 
 /** The error object of the specification ("Error"), in the version that was asked for. */
-export const formatFault = (cniVersion: string, { code: number, message, details }: Fault): string =>
-  JSON.stringify({ cniVersion, code: number, msg: message, details })
+export const formatFault = (
+  cniVersion: string,
+  { code: number, message, details }: Fault,
+): string => JSON.stringify({ cniVersion, code: number, msg: message, details })

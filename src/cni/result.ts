@@ -47,7 +47,8 @@ const list = (key: string, items: readonly object[]): object =>
 
 const isEmpty = (value: object): boolean => Object.keys(value).length === 0
 
-const plainRoute = ({ dst, gw }: RouteConfig): RouteConfig => (gw === undefined ? { dst } : { dst, gw })
+const plainRoute = ({ dst, gw }: RouteConfig): RouteConfig =>
+  gw === undefined ? { dst } : { dst, gw }
 
 const familyOf = (address: string): '4' | '6' => (address.includes(':') ? '6' : '4')
 
@@ -74,8 +75,10 @@ export function readResult(value: unknown): Result {
   const old = [value.ip4, value.ip6].filter(isObject)
   return {
     interfaces: objects(value.interfaces).map(readInterface),
-    ips: [...objects(value.ips).map(readIp), ...old.map(({ ip, gateway }) => readIp({ address: ip, gateway }))]
-      .filter(({ address }) => address !== ''),
+    ips: [
+      ...objects(value.ips).map(readIp),
+      ...old.map(({ ip, gateway }) => readIp({ address: ip, gateway })),
+    ].filter(({ address }) => address !== ''),
     routes: [...objects(value.routes), ...old.flatMap(({ routes }) => objects(routes))]
       .map(readRoute)
       .filter(({ dst }) => dst !== ''),
@@ -85,7 +88,8 @@ export function readResult(value: unknown): Result {
 
 const isObject = (value: unknown): value is Json =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
-const objects = (value: unknown): readonly Json[] => (Array.isArray(value) ? value.filter(isObject) : [])
+const objects = (value: unknown): readonly Json[] =>
+  Array.isArray(value) ? value.filter(isObject) : []
 const text = (value: unknown): string | undefined =>
   typeof value === 'string' && value !== '' ? value : undefined
 const count = (value: unknown): number | undefined =>
@@ -105,7 +109,11 @@ const readInterface = ({ name, mac, mtu, sandbox }: Json): ResultInterface =>
   })
 
 const readIp = ({ address, gateway, interface: index }: Json): ResultIp =>
-  present<ResultIp>({ address: text(address) ?? '', gateway: text(gateway), interface: count(index) })
+  present<ResultIp>({
+    address: text(address) ?? '',
+    gateway: text(gateway),
+    interface: count(index),
+  })
 
 const readRoute = ({ dst, gw, mtu, advmss, priority, table, scope }: Json): RouteConfig =>
   present<RouteConfig>({

@@ -12,6 +12,7 @@ const strings = {
   items: { type: 'string', description: 'a string' },
 }
 const flag = { type: 'boolean', description: 'true or false' }
+/** Parts that are used twice are one object: the build makes one function of each. */
 const address = { type: 'string', description: 'an IP address such as "10.244.1.1"' }
 const unsigned = (most: number, description: string) => ({
   type: 'integer',
@@ -20,12 +21,14 @@ const unsigned = (most: number, description: string) => ({
   description,
 })
 
+const network = { type: 'string', minLength: 1, description: 'a network such as "10.244.1.0/24"' }
+
 const range = {
   type: 'object',
   description: 'a range: {"subnet": "10.244.1.0/24"}, with rangeStart, rangeEnd, gateway if wanted',
   required: ['subnet'],
   properties: {
-    subnet: { type: 'string', minLength: 1, description: 'a network such as "10.244.1.0/24"' },
+    subnet: network,
     rangeStart: address,
     rangeEnd: address,
     gateway: address,
@@ -53,7 +56,7 @@ export const routeSchema = {
   description: 'a route such as {"dst": "0.0.0.0/0"}',
   required: ['dst'],
   properties: {
-    dst: { type: 'string', minLength: 1, description: 'a network such as "0.0.0.0/0"' },
+    dst: network,
     gw: address,
     mtu: unsigned(65535, 'bytes, 0 to 65535'),
     advmss: unsigned(65535, 'bytes, 0 to 65535'),
@@ -69,7 +72,7 @@ const ipam = {
   properties: {
     type: { type: 'string', pattern: '^[^/]*$', description: 'the name of an IPAM plugin, no "/"' },
     ranges,
-    subnet: range.properties.subnet,
+    subnet: network,
     rangeStart: address,
     rangeEnd: address,
     gateway: address,
@@ -115,8 +118,8 @@ export const configSchema = {
   description: 'a network configuration, a JSON object',
   properties: {
     cniVersion: { type: 'string', description: 'a CNI version such as "1.0.0"' },
-    name: { type: 'string', description: 'the network\'s name' },
-    type: { type: 'string', description: 'the plugin\'s name' },
+    name: { type: 'string', description: "the network's name" },
+    type: { type: 'string', description: "the plugin's name" },
     mode: { enum: ['routed', 'bridge'], description: '"routed" or "bridge"' },
     mtu: {
       description: '0 (automatic), or 68 to 65535 bytes (1280 at least with IPv6)',

@@ -1,6 +1,6 @@
 import { formatAddress, sameAddress } from '../base/address.ts'
 import { formatMac, parseMac } from '../base/mac.ts'
-import { formatPrefix, parsePrefix, type Prefix, samePrefix } from '../base/prefix.ts'
+import { formatPrefix, type Prefix, parsePrefix, samePrefix } from '../base/prefix.ts'
 import { IFF_PROMISC, IFF_UP, type Link } from '../wire/rtnl/link.ts'
 import type { ObservedNeighbour } from '../wire/rtnl/neighbour.ts'
 import { type ObservedRoute, tableMain } from '../wire/rtnl/route.ts'
@@ -36,7 +36,11 @@ export type Claimed = {
 }
 
 /** Everything that is not as ADD left it, each a sentence; later plugins' changes that prevResult tells of are not among them. */
-export function differences(attachment: Attachment, claimed: Claimed, observed: Observed): readonly string[] {
+export function differences(
+  attachment: Attachment,
+  claimed: Claimed,
+  observed: Observed,
+): readonly string[] {
   const { link, ifname } = attachment
   const wiring = wiringOf(attachment)
   const claimedRoutes = claimed.destinations.flatMap((text) => parsePrefix(text) ?? [])
@@ -65,28 +69,42 @@ function sideDifferences(name: string, wanted: Side, observed: ObservedSide): re
       .filter((route) => !observed.routes.some((there) => isSameRoute(there, route)))
       .map((route) => `${name} lacks route ${formatPrefix(route.destination)}${viaText(route)}`),
     ...neighbours
-      .filter(({ address, mac }) => !observed.neighbours.some((there) => there.permanent && sameAddress(there.address, address) && isSameMac(there.mac, mac)))
+      .filter(
+        ({ address, mac }) =>
+          !observed.neighbours.some(
+            (there) =>
+              there.permanent && sameAddress(there.address, address) && isSameMac(there.mac, mac),
+          ),
+      )
       .map(({ address }) => `${name} lacks the permanent neighbour ${formatAddress(address)}`),
   ]
 }
 
-const viaText = ({ gateway }: WiredRoute): string => (gateway ? ` via ${formatAddress(gateway)}` : '')
+const viaText = ({ gateway }: WiredRoute): string =>
+  gateway ? ` via ${formatAddress(gateway)}` : ''
 
 const isSameRoute = (there: ObservedRoute, route: WiredRoute): boolean =>
   samePrefix(there.destination, route.destination) &&
   there.table === (route.table || tableMain) &&
-  (route.gateway === undefined || (there.gateway !== undefined && sameAddress(there.gateway, route.gateway)))
+  (route.gateway === undefined ||
+    (there.gateway !== undefined && sameAddress(there.gateway, route.gateway)))
 
 const isSameMac = (left: Uint8Array | undefined, right: Uint8Array): boolean =>
   left !== undefined && formatMac(left) === formatMac(right)
 
 /** MAC and MTU by prevResult's word, if it has one: a plugin behind us may set them. */
-function claimDifferences({ ips }: Attachment, claimed: Claimed, pod: ObservedSide): readonly string[] {
+function claimDifferences(
+  { ips }: Attachment,
+  claimed: Claimed,
+  pod: ObservedSide,
+): readonly string[] {
   if (!pod) return []
   const found: string[] = []
   const mac = claimed.mac === undefined ? undefined : parseMac(claimed.mac)
   if (mac && !isSameMac(pod.link.mac, mac))
-    found.push(`pod's ${claimed.ifname} has MAC ${pod.link.mac ? formatMac(pod.link.mac) : 'none'}, not ${claimed.mac}`)
+    found.push(
+      `pod's ${claimed.ifname} has MAC ${pod.link.mac ? formatMac(pod.link.mac) : 'none'}, not ${claimed.mac}`,
+    )
   if (claimed.mtuBytes && claimed.mtuBytes !== pod.link.mtuBytes)
     found.push(`pod's ${claimed.ifname} has MTU ${pod.link.mtuBytes}, not ${claimed.mtuBytes}`)
   for (const text of claimed.addresses) {
@@ -95,21 +113,31 @@ function claimDifferences({ ips }: Attachment, claimed: Claimed, pod: ObservedSi
       found.push(`pod's ${claimed.ifname} lacks address ${text} of prevResult`)
   }
   for (const { address } of ips)
-    if (claimed.addresses.length > 0 && !claimed.addresses.some((text) => text.split('/')[0] === address))
+    if (
+      claimed.addresses.length > 0 &&
+      !claimed.addresses.some((text) => text.split('/')[0] === address)
+    )
       found.push(`prevResult lacks ${address}, which is leased to this pod`)
   return found
 }
 
-function bridgeDifferences({ bridge: wish, link }: Attachment, { bridge, bridgeAddresses, host }: Observed): readonly string[] {
+function bridgeDifferences(
+  { bridge: wish, link }: Attachment,
+  { bridge, bridgeAddresses, host }: Observed,
+): readonly string[] {
   if (!wish) return []
   if (!bridge) return [`bridge ${wish.name} is not there`]
   const port = host?.link.port
   return [
     ...((bridge.flags & IFF_UP) === 0 ? [`bridge ${wish.name} is down`] : []),
-    ...(wish.promisc && (bridge.flags & IFF_PROMISC) === 0 ? [`bridge ${wish.name} is not promiscuous`] : []),
+    ...(wish.promisc && (bridge.flags & IFF_PROMISC) === 0
+      ? [`bridge ${wish.name} is not promiscuous`]
+      : []),
     ...(host && host.link.master !== bridge.index ? [`${link} is not a port of ${wish.name}`] : []),
     ...(port && port.hairpin !== wish.hairpin ? [`port ${link} has hairpin ${port.hairpin}`] : []),
-    ...(port && port.isolated !== wish.isolated ? [`port ${link} has isolation ${port.isolated}`] : []),
+    ...(port && port.isolated !== wish.isolated
+      ? [`port ${link} has isolation ${port.isolated}`]
+      : []),
     ...wish.addresses
       .filter((text) => !bridgeAddresses.some((there) => samePrefix(there, prefixOf(text))))
       .map((text) => `bridge ${wish.name} lacks address ${text}`),

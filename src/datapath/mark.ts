@@ -18,7 +18,8 @@ export type Marked = AttachmentId & { readonly addresses: readonly string[] }
 /** An alias of ours, read back; undefined for anybody else's, and for our bridge. */
 export function parseAlias(alias: string | undefined): Marked | undefined {
   const [word, addresses, ifname, network, container, ...rest] = (alias ?? '').split(' ')
-  if (word !== mark || !addresses || !ifname || !network || !container || rest.length > 0) return undefined
+  if (word !== mark || !addresses || !ifname || !network || !container || rest.length > 0)
+    return undefined
   return {
     network,
     container,

@@ -2,11 +2,19 @@ import { formatAddress } from '../base/address.ts'
 import { formatPrefix } from '../base/prefix.ts'
 import type { Query } from '../wire/netlink/message.ts'
 import { newAddress } from '../wire/rtnl/address.ts'
-import { type IfIndex, newVeth, setBridgePort, setLink } from '../wire/rtnl/link.ts'
+import {
+  type IfIndex,
+  newBridge,
+  newVeth,
+  setAlias,
+  setBridgePort,
+  setLink,
+} from '../wire/rtnl/link.ts'
 import { newNeighbour } from '../wire/rtnl/neighbour.ts'
 import { newRoute, scopeLink } from '../wire/rtnl/route.ts'
 import type { Attachment } from './attachment.ts'
-import { formatAlias } from './mark.ts'
+import { bridgeMacOf } from './identity.ts'
+import { bridgeAlias, formatAlias } from './mark.ts'
 import { macOf, type Side, wiringOf } from './wiring.ts'
 
 /** One message to the kernel, and what it is for: the words of the error if it is refused. */
@@ -19,23 +27,46 @@ export type Step = {
 
 const EEXIST = 17
 
-/** Creates the pair; the pod's end is born in the namespace behind `netnsFd`, which is valid in this process only. */
-export const vethStep = (attachment: Attachment, netnsFd: number): Step => ({
-  what: `create veth ${attachment.link} with ${attachment.ifname} in the pod's namespace`,
-  query: newVeth({
-    host: { name: attachment.link, mac: macOf(attachment.hostMac), alias: formatAlias(attachment) },
-    pod: { name: attachment.ifname, mac: macOf(attachment.podMac), netnsFd },
-    mtuBytes: attachment.mtuBytes,
-  }),
-})
+/** Creates the pair and marks it; the pod's end is born in the namespace behind `netnsFd`, a number of this process. */
+export const vethSteps = (attachment: Attachment, netnsFd: number): readonly Step[] => [
+  {
+    what: `create veth ${attachment.link} with ${attachment.ifname} in the pod's namespace`,
+    query: newVeth({
+      host: { name: attachment.link, mac: macOf(attachment.hostMac) },
+      pod: { name: attachment.ifname, mac: macOf(attachment.podMac), netnsFd },
+      mtuBytes: attachment.mtuBytes,
+    }),
+  },
+  {
+    what: `mark ${attachment.link} as Tulle's`,
+    query: setAlias(attachment.link, formatAlias(attachment)),
+  },
+]
+
+/** A bridge that is there already, made by another ADD at the same time, is as good. */
+export const bridgeSteps = (name: string, mtuBytes: number): readonly Step[] => [
+  {
+    what: `create bridge ${name}`,
+    query: newBridge({ name, mac: macOf(bridgeMacOf(name)), mtuBytes }),
+    settled: [EEXIST],
+  },
+  { what: `mark bridge ${name} as Tulle's`, query: setAlias(name, bridgeAlias) },
+]
 
 /** The host's end first: what the pod announces when it comes up (gratuitous ARP) then finds the way open. */
-export function hostSteps(attachment: Attachment, link: IfIndex, bridge: IfIndex | undefined): readonly Step[] {
+export function hostSteps(
+  attachment: Attachment,
+  link: IfIndex,
+  bridge: IfIndex | undefined,
+): readonly Step[] {
   const name = attachment.link
   const { bridge: wish } = attachment
   const enslave = bridge === undefined ? {} : { master: bridge }
   const steps: Step[] = [
-    { what: `keep ${name} free of a link-local address`, query: setLink({ index: link, noLinkLocal: true }) },
+    {
+      what: `keep ${name} free of a link-local address`,
+      query: setLink({ index: link, noLinkLocal: true }),
+    },
     { what: `set ${name} up`, query: setLink({ index: link, up: true, ...enslave }) },
   ]
   if (bridge !== undefined && wish)
@@ -89,7 +120,11 @@ function restSteps({ neighbours, routes }: Side, { link, name }: Where): readonl
   ]
 }
 
-export const bridgeAddressStep = (name: string, link: IfIndex, prefix: Parameters<typeof formatPrefix>[0]): Step => ({
+export const bridgeAddressStep = (
+  name: string,
+  link: IfIndex,
+  prefix: Parameters<typeof formatPrefix>[0],
+): Step => ({
   what: `add address ${formatPrefix(prefix)} to bridge ${name}`,
   query: newAddress({ link, prefix, noPrefixRoute: false }),
   settled: [EEXIST],

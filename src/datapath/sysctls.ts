@@ -14,17 +14,28 @@ const hasFamily = ({ ips }: Attachment, family: 4 | 6): boolean =>
 
 /** Set between the pod's interface being there and its coming up. `ipv6` false: the kernel runs without IPv6. */
 export function podSysctls(attachment: Attachment, ipv6: 'on' | 'off'): readonly Sysctl[] {
-  const conf = (family: 'ipv4' | 'ipv6', key: string, value: string, need: Sysctl['need']): Sysctl => ({
+  const conf = (
+    family: 'ipv4' | 'ipv6',
+    key: string,
+    value: string,
+    need: Sysctl['need'],
+  ): Sysctl => ({
     side: 'pod',
     path: `net/${family}/conf/${attachment.ifname}/${key}`,
     value,
     need,
   })
   const announce =
-    attachment.mode === 'bridge' && hasFamily(attachment, 4) ? [conf('ipv4', 'arp_notify', '1', 'should')] : []
+    attachment.mode === 'bridge' && hasFamily(attachment, 4)
+      ? [conf('ipv4', 'arp_notify', '1', 'should')]
+      : []
   if (ipv6 === 'off') return announce
   const wanted = hasFamily(attachment, 6)
-    ? [conf('ipv6', 'disable_ipv6', '0', 'must'), conf('ipv6', 'accept_dad', '0', 'should'), conf('ipv6', 'keep_addr_on_down', '1', 'should')]
+    ? [
+        conf('ipv6', 'disable_ipv6', '0', 'must'),
+        conf('ipv6', 'accept_dad', '0', 'should'),
+        conf('ipv6', 'keep_addr_on_down', '1', 'should'),
+      ]
     : []
   return [...announce, conf('ipv6', 'accept_ra', '0', 'should'), ...wanted]
 }
@@ -33,16 +44,23 @@ export function podSysctls(attachment: Attachment, ipv6: 'on' | 'off'): readonly
 export function hostSysctls(attachment: Attachment, ipv6: 'on' | 'off'): readonly Sysctl[] {
   if (ipv6 === 'off') return []
   const links = [attachment.link, ...(attachment.bridge ? [attachment.bridge.name] : [])]
-  const refuse = links.map((name): Sysctl => ({
-    side: 'host',
-    path: `net/ipv6/conf/${name}/accept_ra`,
-    value: '0',
-    need: 'should',
-  }))
-  const carries = attachment.bridge ? attachment.bridge.addresses.some((text) => text.includes(':')) : hasFamily(attachment, 6)
+  const refuse = links.map(
+    (name): Sysctl => ({
+      side: 'host',
+      path: `net/ipv6/conf/${name}/accept_ra`,
+      value: '0',
+      need: 'should',
+    }),
+  )
+  const carries = attachment.bridge
+    ? attachment.bridge.addresses.some((text) => text.includes(':'))
+    : hasFamily(attachment, 6)
   const name = attachment.bridge?.name ?? attachment.link
   return carries
-    ? [...refuse, { side: 'host', path: `net/ipv6/conf/${name}/disable_ipv6`, value: '0', need: 'must' }]
+    ? [
+        ...refuse,
+        { side: 'host', path: `net/ipv6/conf/${name}/disable_ipv6`, value: '0', need: 'must' },
+      ]
     : refuse
 }
 

@@ -1,6 +1,6 @@
 import { type Address, formatAddress, parseAddress } from '../base/address.ts'
 import { type Mac, parseMac } from '../base/mac.ts'
-import { hostPrefix, networkOf, parsePrefix, type Prefix, samePrefix } from '../base/prefix.ts'
+import { hostPrefix, networkOf, type Prefix, parsePrefix, samePrefix } from '../base/prefix.ts'
 import { scopeLink } from '../wire/rtnl/route.ts'
 import type { AttachedRoute, Attachment } from './attachment.ts'
 
@@ -50,7 +50,10 @@ function routedWiring(attachment: Attachment): Wiring {
     isGiven: ip.gateway !== null,
   }))
   const wanted = attachment.routes.map((route) => routeOf(route, attachment))
-  const hops = distinct([...ips.map(({ gateway }) => gateway), ...wanted.flatMap(({ gateway }) => gateway ?? [])])
+  const hops = distinct([
+    ...ips.map(({ gateway }) => gateway),
+    ...wanted.flatMap(({ gateway }) => gateway ?? []),
+  ])
   const toHops = hops.map((hop): WiredRoute => ({ destination: hostPrefix(hop), scope: scopeLink }))
   const toSubnets = ips
     .filter(({ subnet }) => !wanted.some(({ destination }) => samePrefix(destination, subnet)))
@@ -59,11 +62,17 @@ function routedWiring(attachment: Attachment): Wiring {
   return {
     pod: {
       addresses: ips.map(({ address }) => hostPrefix(address)),
-      routes: [...toHops, ...wanted.map((route) => (route.gateway ? { ...route, onlink: true as const } : route)), ...toSubnets],
+      routes: [
+        ...toHops,
+        ...wanted.map((route) => (route.gateway ? { ...route, onlink: true as const } : route)),
+        ...toSubnets,
+      ],
       neighbours: hops.map((address) => ({ address, mac: hostMac })),
     },
     host: {
-      addresses: distinct(ips.filter(({ isGiven }) => isGiven).map(({ gateway }) => gateway)).map(hostPrefix),
+      addresses: distinct(ips.filter(({ isGiven }) => isGiven).map(({ gateway }) => gateway)).map(
+        hostPrefix,
+      ),
       routes: ips.map(({ address }) => ({ destination: hostPrefix(address), scope: scopeLink })),
       neighbours: ips.map(({ address }) => ({ address, mac: podMac })),
     },

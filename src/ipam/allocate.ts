@@ -8,7 +8,9 @@ export type Book = {
   /** Where never-used addresses begin; undefined before the first lease. */
   readonly cursorOf: (pool: string) => Address | undefined
   /** The address of the pool that was released longest ago, and when, on the store's own counter. */
-  readonly oldestReleased: (pool: string) => { readonly address: Address; readonly turn: number } | undefined
+  readonly oldestReleased: (
+    pool: string,
+  ) => { readonly address: Address; readonly turn: number } | undefined
 }
 
 export type Leased = { readonly address: Address; readonly range: Range; readonly pool: string }
@@ -18,7 +20,11 @@ export type LeaseFault =
   | { readonly kind: 'pool-full'; readonly pools: readonly string[] }
   | { readonly kind: 'address-taken'; readonly address: Address; readonly holder: string }
   | { readonly kind: 'address-is-gateway'; readonly address: Address }
-  | { readonly kind: 'address-outside'; readonly address: Address; readonly pools: readonly string[] }
+  | {
+      readonly kind: 'address-outside'
+      readonly address: Address
+      readonly pools: readonly string[]
+    }
 
 export type Allocation =
   | { readonly leases: readonly Leased[]; readonly cursors: readonly Cursor[] }
@@ -29,7 +35,11 @@ export type Allocation =
  * first, in order; when a pool has none left, the one that was released longest ago: so an address that a client may still
  * have in a cache comes back as late as the pool allows.
  */
-export function allocate(sets: readonly RangeSet[], requested: readonly Address[], book: Book): Allocation {
+export function allocate(
+  sets: readonly RangeSet[],
+  requested: readonly Address[],
+  book: Book,
+): Allocation {
   const leases: Leased[] = []
   const cursors: Cursor[] = []
   let wanted = requested
@@ -54,7 +64,8 @@ function takeRequested(set: RangeSet, address: Address, book: Book): Taken | Lea
   if (!range) return { kind: 'address-outside', address, pools: set.map(poolName) }
   if (isGateway(range, address)) return { kind: 'address-is-gateway', address }
   const holder = book.holderOf(address)
-  if (holder !== undefined && holder !== 'released') return { kind: 'address-taken', address, holder }
+  if (holder !== undefined && holder !== 'released')
+    return { kind: 'address-taken', address, holder }
   return { lease: { address, range, pool: poolName(range) } }
 }
 

@@ -1,5 +1,21 @@
-import { type Address, addressBits, formatAddress, offsetAddress, parseAddress, sameAddress } from '../base/address.ts'
-import { boundsOf, contains, formatPrefix, networkOf, overlaps, parsePrefix, type Prefix, samePrefix } from '../base/prefix.ts'
+import {
+  type Address,
+  addressBits,
+  formatAddress,
+  offsetAddress,
+  parseAddress,
+  sameAddress,
+} from '../base/address.ts'
+import {
+  boundsOf,
+  contains,
+  formatPrefix,
+  networkOf,
+  overlaps,
+  type Prefix,
+  parsePrefix,
+  samePrefix,
+} from '../base/prefix.ts'
 
 /** One range of a pool: addresses first … last, the gateway never among them. */
 export type Range = {
@@ -20,7 +36,11 @@ export type RangeText = {
 }
 
 /** What is wrong with a range: the key's path, the value, and what would be accepted. */
-export type RangeFault = { readonly path: string; readonly found: string; readonly accepted: string }
+export type RangeFault = {
+  readonly path: string
+  readonly found: string
+  readonly accepted: string
+}
 
 export type Ranges = { readonly sets: readonly RangeSet[] } | { readonly fault: RangeFault }
 
@@ -57,7 +77,8 @@ function parseRange(text: RangeText, path: string): Range | RangeFault {
     }
   const bounds = defaultBounds(subnet)
   const first = bound(text.rangeStart, bounds.first)
-  if (!first || !contains(subnet, first)) return outside(`${path}.rangeStart`, text.rangeStart, subnet)
+  if (!first || !contains(subnet, first))
+    return outside(`${path}.rangeStart`, text.rangeStart, subnet)
   const last = bound(text.rangeEnd, bounds.last)
   if (!last || !contains(subnet, last)) return outside(`${path}.rangeEnd`, text.rangeEnd, subnet)
   if (first.value > last.value)
@@ -66,9 +87,14 @@ function parseRange(text: RangeText, path: string): Range | RangeFault {
       found: formatAddress(first),
       accepted: `an address up to rangeEnd, ${formatAddress(last)}`,
     }
-  const gateway = text.gateway === undefined || text.gateway === '' ? bounds.gateway : parseAddress(text.gateway)
+  const gateway =
+    text.gateway === undefined || text.gateway === '' ? bounds.gateway : parseAddress(text.gateway)
   if (text.gateway && (!gateway || gateway.family !== subnet.address.family))
-    return { path: `${path}.gateway`, found: text.gateway, accepted: `an IPv${subnet.address.family} address` }
+    return {
+      path: `${path}.gateway`,
+      found: text.gateway,
+      accepted: `an IPv${subnet.address.family} address`,
+    }
   return { subnet, first, last, gateway }
 }
 
@@ -81,12 +107,20 @@ const outside = (path: string, found: string | undefined, subnet: Prefix): Range
   accepted: `an address in ${formatPrefix(subnet)}`,
 })
 
-function defaultBounds(subnet: Prefix): { first: Address; last: Address; gateway: Address | undefined } {
+function defaultBounds(subnet: Prefix): {
+  first: Address
+  last: Address
+  gateway: Address | undefined
+} {
   const { first, last } = boundsOf(subnet)
   const spare = addressBits(subnet.address.family) - subnet.bits
   if (spare < 2) return { first, last, gateway: undefined }
   const next = offsetAddress(first, 1n)
-  return { first: next, last: subnet.address.family === 4 ? offsetAddress(last, -1n) : last, gateway: next }
+  return {
+    first: next,
+    last: subnet.address.family === 4 ? offsetAddress(last, -1n) : last,
+    gateway: next,
+  }
 }
 
 type Clash = {

@@ -1,22 +1,41 @@
+import { type Attachment, nameOf } from '../datapath/attachment.ts'
+import { masqueradePrefix } from '../datapath/masquerade.ts'
 import {
   dropChain,
   elementsOf,
-  masqueradeChainOf,
+  ownChainOf,
   setsOf,
   tableQueries,
   tables,
   tablesOf,
 } from '../datapath/ruleset.ts'
-import { type Attachment, nameOf } from '../datapath/attachment.ts'
 import type { Query } from '../wire/netlink/message.ts'
 import { decodeGeneration, getGeneration, nftBatch } from '../wire/nft/message.ts'
-import { decodeElements, deleteElement, dumpElements, type Element, getElement, newElement, type ObservedElement } from '../wire/nft/set.ts'
-import { type ChainName, decodeRule, deleteTable, dumpRules, type TableName } from '../wire/nft/table.ts'
+import {
+  decodeElements,
+  deleteElement,
+  dumpElements,
+  type Element,
+  getElement,
+  newElement,
+  type ObservedElement,
+} from '../wire/nft/set.ts'
+import {
+  type ChainName,
+  decodeRule,
+  deleteTable,
+  dumpRules,
+  type TableName,
+} from '../wire/nft/table.ts'
 import type { Native } from './native.ts'
 import { NETLINK_NETFILTER, NetlinkSocket } from './netlink-socket.ts'
 import { errno, KernelRefusal } from './refusal.ts'
 
-type Refusal = { readonly at: number; readonly errno: number; readonly kernelText: string | undefined }
+type Refusal = {
+  readonly at: number
+  readonly errno: number
+  readonly kernelText: string | undefined
+}
 
 /** Each try answers what the one before it was refused for; a node has at most a few who make the table at once. */
 const attemptsMax = 8
@@ -35,7 +54,8 @@ export class FilterSocket {
   generation(): number {
     const [message] = this.#socket.ask('read the nf_tables generation', getGeneration())
     const generation = message && decodeGeneration(message)
-    if (generation === undefined) throw new Error('Cannot read the nf_tables generation: odd answer')
+    if (generation === undefined)
+      throw new Error('Cannot read the nf_tables generation: odd answer')
     return generation
   }
 
@@ -44,7 +64,10 @@ export class FilterSocket {
    * no such table, an element left by a process that was killed) is made first, and it is tried again.
    * @param whenLost tells every attachment of this node, to fill a table that had to be made.
    */
-  attach(attachment: Attachment, whenLost: (fill: (all: readonly Attachment[]) => void) => void): void {
+  attach(
+    attachment: Attachment,
+    whenLost: (fill: (all: readonly Attachment[]) => void) => void,
+  ): void {
     const elements = elementsOf(attachment)
     if (elements.length === 0) return
     for (let attempt = 0; attempt < attemptsMax; attempt++) {
@@ -64,7 +87,7 @@ export class FilterSocket {
   /** Takes an attachment's elements out, and its masquerade chain if nobody else uses it. */
   detach(attachment: Attachment): void {
     this.deleteElements(elementsOf(attachment))
-    const chain = masqueradeChainOf(attachment)
+    const chain = ownChainOf(attachment)
     if (chain) this.#dropChain(chain.name)
   }
 
@@ -91,7 +114,7 @@ export class FilterSocket {
   dropUnusedChains(): void {
     const chains = new Set(this.rules(tables[0]).map((rule) => rule.split(': ')[0] ?? ''))
     for (const chain of chains)
-      if (chain.startsWith('masquerade-')) this.#dropChain({ ...tables[0], chain })
+      if (chain.startsWith(masqueradePrefix)) this.#dropChain({ ...tables[0], chain })
   }
 
   /** Removes the tables if no set of theirs has an element; a change by anybody in between leaves them. */
@@ -129,7 +152,7 @@ export class FilterSocket {
 
   /** True if the chain is there now, false if its table is not. */
   #makeChain(attachment: Attachment): boolean {
-    const chain = masqueradeChainOf(attachment)
+    const chain = ownChainOf(attachment)
     if (!chain) return false
     const refusal = this.#commit(chain.queries)
     if (!refusal) return true
@@ -140,20 +163,24 @@ export class FilterSocket {
   #makeTables(attachment: Attachment, all: readonly Attachment[]): void {
     for (const table of tablesOf(attachment)) {
       const refusal = this.#commit(tableQueries(table))
-      if (refusal && refusal.errno !== errno.EEXIST) throw this.#refused(`add nftables table ${table.family} ${table.table}`, refusal)
+      if (refusal && refusal.errno !== errno.EEXIST)
+        throw this.#refused(`add nftables table ${table.family} ${table.table}`, refusal)
       if (!refusal) this.#fill(table, all)
     }
-    const chain = masqueradeChainOf(attachment)
+    const chain = ownChainOf(attachment)
     if (chain) this.#commit(chain.queries)
   }
 
   #fill(table: TableName, all: readonly Attachment[]): void {
-    const chains = new Map(all.flatMap((one) => masqueradeChainOf(one) ?? []).map((chain) => [chain.name.chain, chain]))
+    const chains = new Map(
+      all.flatMap((one) => ownChainOf(one) ?? []).map((chain) => [chain.name.chain, chain]),
+    )
     if (table.family === 'inet') for (const { queries } of chains.values()) this.#commit(queries)
     const elements = all.flatMap(elementsOf).filter(({ family }) => family === table.family)
     for (let at = 0; at < elements.length; at += elementsPerBatch) {
       const refusal = this.#commit(elements.slice(at, at + elementsPerBatch).map(newElement))
-      if (refusal && refusal.errno !== errno.EEXIST) throw this.#refused('fill a new nftables table', refusal)
+      if (refusal && refusal.errno !== errno.EEXIST)
+        throw this.#refused('fill a new nftables table', refusal)
     }
   }
 

@@ -42,7 +42,10 @@ export class NetlinkSocket {
     this.#native = native
     this.#fd = native.socketIn(netnsFd, protocol)
     if (this.#fd < 0)
-      throw new KernelRefusal({ what: `open netlink socket (protocol ${protocol})`, errno: -this.#fd })
+      throw new KernelRefusal({
+        what: `open netlink socket (protocol ${protocol})`,
+        errno: -this.#fd,
+      })
   }
 
   /** SO_NETNS_COOKIE: never given twice in one boot; undefined before Linux 5.14. */
@@ -72,7 +75,9 @@ export class NetlinkSocket {
    * One atomic nf_tables batch (its messages already wrapped by `nftBatch`); the refusals, none if it was committed.
    * The kernel goes on after a bad message and reports every one, but commits nothing.
    */
-  commitBatch(queries: readonly Query[]): readonly { at: number; errno: number; kernelText: string | undefined }[] {
+  commitBatch(
+    queries: readonly Query[],
+  ): readonly { at: number; errno: number; kernelText: string | undefined }[] {
     const { first, replies } = this.#converse(queries)
     return replies.flatMap((reply) =>
       reply.kind === 'verdict' && reply.errno !== 0
@@ -100,7 +105,11 @@ export class NetlinkSocket {
     })
   }
 
-  #readDump(dump: { what: string; sequence: number; messages: Message[] }): 'more' | 'done' | 'torn' {
+  #readDump(dump: {
+    what: string
+    sequence: number
+    messages: Message[]
+  }): 'more' | 'done' | 'torn' {
     let torn = false
     for (const reply of this.#receive('wait')) {
       if (reply.kind === 'message' && reply.message.sequence === dump.sequence) {
@@ -129,7 +138,9 @@ export class NetlinkSocket {
 
   #send(queries: readonly Query[]): number {
     const first = this.#sequence + 1
-    const bytes = concat(queries.map((query) => encodeMessage({ ...query, sequence: ++this.#sequence })))
+    const bytes = concat(
+      queries.map((query) => encodeMessage({ ...query, sequence: ++this.#sequence })),
+    )
     const sent = this.#native.send(this.#fd, bytes, bytes.length)
     if (sent < 0)
       throw new KernelRefusal({ what: `send ${bytes.length} bytes to the kernel`, errno: -sent })
@@ -139,7 +150,7 @@ export class NetlinkSocket {
   #receive(how: 'wait' | 'poll'): readonly Reply[] {
     const length = this.#native.receive(this.#fd, this.#buffer, how === 'wait' ? 1 : 0)
     if (length === -errno.EAGAIN) return []
-    if (length < 0) throw new KernelRefusal({ what: 'read the kernel\'s answer', errno: -length })
+    if (length < 0) throw new KernelRefusal({ what: "read the kernel's answer", errno: -length })
     if (length > receiveBytes)
       throw new Error(`Cannot read the kernel's answer: ${length} bytes, room for ${receiveBytes}`)
     return decodeReplies(Uint8Array.prototype.slice.call(this.#buffer, 0, length))
@@ -159,4 +170,3 @@ function fate(replies: readonly Reply[], sequence: number): Fared {
   }
   return { errno: verdict?.errno ?? 0, kernelText: verdict?.text, answers }
 }
-

@@ -1,4 +1,3 @@
-import { spawnSync } from 'node:child_process'
 import { accessSync, constants } from 'node:fs'
 
 export type Finished = { readonly code: number; readonly stdout: string }
@@ -21,6 +20,8 @@ const outputBytesMax = 16 * 1024 * 1024
 
 /** Runs a program to its end with `input` on standard input; its standard error goes where ours goes. */
 export function runProgram(file: string, input: string, env: NodeJS.ProcessEnv): Finished {
+  // Loaded here: it takes a millisecond that only calls with an external IPAM should pay.
+  const { spawnSync } = process.getBuiltinModule('node:child_process')
   const done = spawnSync(file, [], {
     input,
     env,

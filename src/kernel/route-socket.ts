@@ -3,7 +3,14 @@ import type { Prefix } from '../base/prefix.ts'
 import type { Step } from '../datapath/steps.ts'
 import type { Message, Query } from '../wire/netlink/message.ts'
 import { decodeAddress, dumpAddresses } from '../wire/rtnl/address.ts'
-import { decodeLink, deleteLink, dumpLinks, getLink, type IfIndex, type Link } from '../wire/rtnl/link.ts'
+import {
+  decodeLink,
+  deleteLink,
+  dumpLinks,
+  getLink,
+  type IfIndex,
+  type Link,
+} from '../wire/rtnl/link.ts'
 import { decodeNeighbour, dumpNeighbours, type ObservedNeighbour } from '../wire/rtnl/neighbour.ts'
 import { decodeRoute, dumpRoutes, getRoute, type ObservedRoute } from '../wire/rtnl/route.ts'
 import type { Native } from './native.ts'
@@ -26,7 +33,11 @@ export class RouteSocket {
   }
 
   link(by: { name: string } | { index: IfIndex }): Link | undefined {
-    const found = this.#unless([errno.ENODEV], `look up link ${'name' in by ? by.name : by.index}`, getLink(by))
+    const found = this.#unless(
+      [errno.ENODEV],
+      `look up link ${'name' in by ? by.name : by.index}`,
+      getLink(by),
+    )
     const message = found?.[0]
     return message && decodeLink(message.body)
   }
@@ -43,11 +54,15 @@ export class RouteSocket {
   }
 
   neighbours(): readonly ObservedNeighbour[] {
-    return this.#ask('list neighbours', dumpNeighbours()).flatMap(({ body }) => decodeNeighbour(body) ?? [])
+    return this.#ask('list neighbours', dumpNeighbours()).flatMap(
+      ({ body }) => decodeNeighbour(body) ?? [],
+    )
   }
 
   routes(family: Family): readonly ObservedRoute[] {
-    return this.#ask(`list IPv${family} routes`, dumpRoutes(family)).flatMap(({ body }) => decodeRoute(body) ?? [])
+    return this.#ask(`list IPv${family} routes`, dumpRoutes(family)).flatMap(
+      ({ body }) => decodeRoute(body) ?? [],
+    )
   }
 
   /** The route that the kernel would take, or undefined if it knows no way. */
@@ -73,7 +88,11 @@ export class RouteSocket {
     const [fared] = this.#socket.exchange([deleteLink(name)])
     if (!fared || fared.errno === 0) return true
     if (fared.errno === errno.ENODEV) return false
-    throw new KernelRefusal({ what: `delete link ${name}`, errno: fared.errno, kernelText: fared.kernelText })
+    throw new KernelRefusal({
+      what: `delete link ${name}`,
+      errno: fared.errno,
+      kernelText: fared.kernelText,
+    })
   }
 
   /** True if the kernel can make veth pairs: it finds fault with a malformed one, instead of not knowing it. */

@@ -43,10 +43,12 @@ export const hasIpv6 = (): boolean => existsSync(`${root}/net/ipv6/conf`)
  */
 export function listeners(sysctls: Sysctls): readonly string[] {
   return readdirSync(`${root}/net/ipv6/conf`).filter(
-    (name) => name !== 'all' && name !== 'default' && sysctls.read(`net/ipv6/conf/${name}/accept_ra`) === '1',
+    (name) =>
+      name !== 'all' &&
+      name !== 'default' &&
+      sysctls.read(`net/ipv6/conf/${name}/accept_ra`) === '1',
   )
 }
 
 export const isReadOnly = (refusal: unknown): refusal is KernelRefusal =>
   refusal instanceof KernelRefusal && refusal.errno === errno.EROFS
-

@@ -1,10 +1,10 @@
 import { addressBits, parseAddress } from '../base/address.ts'
 import { hostPrefix, parsePrefix } from '../base/prefix.ts'
-import { describe as show, refuseUnsupported, type RouteConfig } from '../cni/config.ts'
+import { type RouteConfig, refuseUnsupported, describe as show } from '../cni/config.ts'
 import { code, fault } from '../cni/fault.ts'
 import { formatResult, passThrough, type Result } from '../cni/result.ts'
 import type { Attachment } from '../datapath/attachment.ts'
-import { hostSteps, podSteps, vethStep } from '../datapath/steps.ts'
+import { hostSteps, podSteps, vethSteps } from '../datapath/steps.ts'
 import { forwardingSysctls, hostSysctls, podSysctls } from '../datapath/sysctls.ts'
 import { FilterSocket } from '../kernel/filter-socket.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
@@ -17,7 +17,14 @@ import { type Call, delegateOf, isBuiltIn, openNetns, withStore } from './contex
 import { delegate } from './delegate.ts'
 import { describeAttachment, type Given, refuseUnfit, resultOf } from './describe.ts'
 import { forgetAttachment } from './detach.ts'
-import { applySysctls, ensureBridge, ipv6State, macText, switchForwardingOn, uplinkMtuBytes } from './host.ts'
+import {
+  applySysctls,
+  ensureBridge,
+  ipv6State,
+  macText,
+  switchForwardingOn,
+  uplinkMtuBytes,
+} from './host.ts'
 import { adoptLeases, leaseAddresses } from './lease.ts'
 
 /** Everything that an ADD talks to; the descriptors go with the process. */
@@ -53,7 +60,7 @@ function chained({ config }: Call): string {
     return passThrough(config.cniVersion, config.prevResult)
   throw fault(
     code.invalidConfig,
-    'a pod\'s interface can be made only once',
+    "a pod's interface can be made only once",
     `there is a prevResult, and the configuration asks for ${config.mode === undefined ? 'ipam' : 'mode'}; ` +
       'put this plugin first in the list, or drop its keys "ipam" and "mode"',
   )
@@ -77,7 +84,9 @@ function undoAll(undo: Undo, refusal: unknown): unknown {
     } catch (another) {
       faults.push(another)
     }
-  return faults.length === 1 ? refusal : new AggregateError(faults, 'Cannot attach the pod, nor undo it all')
+  return faults.length === 1
+    ? refusal
+    : new AggregateError(faults, 'Cannot attach the pod, nor undo it all')
 }
 
 type Leased = { readonly attachment: Attachment; readonly dns: Result['dns'] }
@@ -92,10 +101,12 @@ function lease(call: Call, { host }: Sockets, undo: Undo): Leased {
     if (isBuiltIn(config.ipam)) adoptLeases(call, store, host)
     refuseSecond(call, store)
     const ips = isBuiltIn(config.ipam)
-      ? leaseAddresses(call, store).map(({ address, range }): Given => ({
-          prefix: { address, bits: range.subnet.bits },
-          gateway: range.gateway,
-        }))
+      ? leaseAddresses(call, store).map(
+          ({ address, range }): Given => ({
+            prefix: { address, bits: range.subnet.bits },
+            gateway: range.gateway,
+          }),
+        )
       : []
     const attachment = describeAttachment({ ...source, ips, routes })
     store.putAttachment(attachment)
@@ -105,7 +116,11 @@ function lease(call: Call, { host }: Sockets, undo: Undo): Leased {
   if (delegateOf(config) === undefined) return { attachment: leased, dns: configuredDns(call) }
   undo.push(() => void delegate(call, 'DEL'))
   const result = delegate(call, 'ADD') ?? { interfaces: [], ips: [], routes: [], dns: {} }
-  const attachment = describeAttachment({ ...source, ips: givenBy(result), routes: result.routes as RouteConfig[] })
+  const attachment = describeAttachment({
+    ...source,
+    ips: givenBy(result),
+    routes: result.routes as RouteConfig[],
+  })
   withStore(call, (store) => store.putAttachment(attachment))
   return { attachment, dns: result.dns }
 }
@@ -147,7 +162,11 @@ function givenBy({ ips }: Result): readonly Given[] {
     const prefix = lone ? hostPrefix(lone) : parsePrefix(address)
     if (prefix && prefix.bits <= addressBits(prefix.address.family))
       return { prefix, gateway: gateway ? parseAddress(gateway) : undefined }
-    throw fault(code.delegate, 'IPAM plugin returned an odd address', `${show(address)} is no IP address`)
+    throw fault(
+      code.delegate,
+      'IPAM plugin returned an odd address',
+      `${show(address)} is no IP address`,
+    )
   })
 }
 
@@ -164,7 +183,7 @@ function wire(call: Call, { attachment, sockets, undo }: Wiring): Link | undefin
   const bridge = attachment.bridge
     ? ensureBridge(host, attachment.bridge, attachment.mtuBytes)
     : undefined
-  host.run([vethStep(attachment, netnsFd)])
+  host.run(vethSteps(attachment, netnsFd))
   undo.push(() => void host.deleteLink(attachment.link))
   const hostEnd = found(host.link({ name: attachment.link }), attachment.link)
   const podEnd = found(pod.link({ name: attachment.ifname }), attachment.ifname)
@@ -180,7 +199,6 @@ function found(link: Link | undefined, name: string): Link {
   throw fault(
     code.kernel,
     `link ${name} is gone right after it was made`,
-    'the pod\'s namespace was removed, or somebody deletes links on this node; try again',
+    "the pod's namespace was removed, or somebody deletes links on this node; try again",
   )
 }
-

@@ -1,15 +1,15 @@
 import { refuseUnsupported } from '../cni/config.ts'
 import { code, fault } from '../cni/fault.ts'
-import { readResult, type Result } from '../cni/result.ts'
+import { type Result, readResult } from '../cni/result.ts'
 import { isAtLeast } from '../cni/version.ts'
 import type { Attachment } from '../datapath/attachment.ts'
 import { type Claimed, differences, type Observed } from '../datapath/difference.ts'
 import { identityOf } from '../datapath/identity.ts'
 import { rulesOf, tablesOf } from '../datapath/ruleset.ts'
+import { forwardingSysctls } from '../datapath/sysctls.ts'
 import { FilterSocket } from '../kernel/filter-socket.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
 import { Sysctls } from '../kernel/sysctl.ts'
-import { forwardingSysctls } from '../datapath/sysctls.ts'
 import { type Call, openNetns, withExistingStore } from './context.ts'
 import { delegate } from './delegate.ts'
 
@@ -33,8 +33,14 @@ export function check(call: Call): void {
   const netnsFd = openNetns(environment)
   const attachment = withExistingStore(call, (store) => store.attachment(id))
   if (!attachment)
-    throw checkFault([`no lease of ${id.container} ${id.ifname} on network ${id.network} is on record`])
-  const found = differences(attachment, claimedBy(call, readResult(config.prevResult)), observe(call, attachment, netnsFd))
+    throw checkFault([
+      `no lease of ${id.container} ${id.ifname} on network ${id.network} is on record`,
+    ])
+  const found = differences(
+    attachment,
+    claimedBy(call, readResult(config.prevResult)),
+    observe(call, attachment, netnsFd),
+  )
   const missing = missingFromFilter(call, attachment)
   if (found.length + missing.length > 0) throw checkFault([...found, ...missing])
   delegate(call, 'CHECK')
@@ -43,19 +49,23 @@ export function check(call: Call): void {
 const checkFault = (found: readonly string[]): Error =>
   fault(
     code.checkFailed,
-    'the pod\'s network is not as ADD left it',
+    "the pod's network is not as ADD left it",
     `${found.join('; ')}; delete the pod and let it be made again`,
   )
 
 /** What prevResult says of our interface; plugins behind us may have changed it since, and are right then. */
 function claimedBy({ environment, id }: Call, { interfaces, ips, routes }: Result): Claimed {
-  const index = interfaces.findIndex(({ name, sandbox }) => name === environment.ifname && sandbox !== undefined)
+  const index = interfaces.findIndex(
+    ({ name, sandbox }) => name === environment.ifname && sandbox !== undefined,
+  )
   const own = interfaces[index]
   return {
     ifname: id.ifname,
     mac: own?.mac,
     mtuBytes: own?.mtu,
-    addresses: ips.filter((ip) => ip.interface === undefined || ip.interface === index).map(({ address }) => address),
+    addresses: ips
+      .filter((ip) => ip.interface === undefined || ip.interface === index)
+      .map(({ address }) => address),
     destinations: routes.map(({ dst }) => dst),
   }
 }
@@ -78,7 +88,9 @@ function observe({ native }: Call, attachment: Attachment, netnsFd: number): Obs
 function sideOf(socket: RouteSocket, name: string): Observed['host'] {
   const link = socket.link({ name })
   if (!link) return undefined
-  const routes = [...socket.routes(4), ...socket.routes(6)].filter((route) => route.link === link.index)
+  const routes = [...socket.routes(4), ...socket.routes(6)].filter(
+    (route) => route.link === link.index,
+  )
   const neighbours = socket.neighbours().filter((neighbour) => neighbour.link === link.index)
   return { link, addresses: socket.addresses(link.index), routes, neighbours }
 }
@@ -93,6 +105,8 @@ function missingFromFilter({ native }: Call, attachment: Attachment): readonly s
   })
   const elements = filter
     .missingElements(attachment)
-    .map(({ family, table, set }) => `nftables ${family} ${table} set ${set} lacks the pod's element`)
+    .map(
+      ({ family, table, set }) => `nftables ${family} ${table} set ${set} lacks the pod's element`,
+    )
   return [...rules, ...elements]
 }

@@ -1,5 +1,5 @@
-import { closeSync, existsSync, openSync, statfsSync, fstatSync, statSync } from 'node:fs'
-import { parseConfig, type NetworkConfig } from '../cni/config.ts'
+import { closeSync, existsSync, fstatSync, openSync, statfsSync, statSync } from 'node:fs'
+import { type NetworkConfig, parseConfig } from '../cni/config.ts'
 import type { Environment } from '../cni/environment.ts'
 import { code, fault } from '../cni/fault.ts'
 import type { AttachmentId } from '../datapath/attachment.ts'
@@ -81,7 +81,7 @@ export function openNetns({ netns, mayShareNetns }: Environment): number {
     if (!mayShareNetns && isOwnNetns(fstatSync(fd)))
       throw fault(
         code.invalidNetns,
-        'plugin\'s netns and netns from CNI_NETNS should not be the same',
+        "plugin's netns and netns from CNI_NETNS should not be the same",
         `${netns} is the host's own namespace; pods need one of their own`,
       )
     return fd

@@ -1,6 +1,6 @@
-import { code, CniFault, fault } from '../cni/fault.ts'
-import { readResult, type Result } from '../cni/result.ts'
 import type { Verb } from '../cni/environment.ts'
+import { type CniFault, code, fault } from '../cni/fault.ts'
+import { type Result, readResult } from '../cni/result.ts'
 import { findProgram, runProgram } from '../kernel/program.ts'
 import { type Call, delegateOf } from './context.ts'
 
@@ -13,7 +13,10 @@ export function delegate(call: Call, verb: Verb): Result | undefined {
   if (type === undefined) return undefined
   const program = findProgram(type, call.environment.path)
   if (program === undefined) throw notFound(type, call.environment.path)
-  const { code: exit, stdout } = runProgram(program, call.input, { ...process.env, CNI_COMMAND: verb })
+  const { code: exit, stdout } = runProgram(program, call.input, {
+    ...process.env,
+    CNI_COMMAND: verb,
+  })
   if (exit !== 0) throw delegateFault({ type, verb, exit, stdout })
   if (verb !== 'ADD') return undefined
   return readResult(parseOutput({ type, verb, exit, stdout }))
@@ -33,13 +36,22 @@ function notFound(type: string, path: readonly string[]): CniFault {
   )
 }
 
-type Outcome = { readonly type: string; readonly verb: Verb; readonly exit: number; readonly stdout: string }
+type Outcome = {
+  readonly type: string
+  readonly verb: Verb
+  readonly exit: number
+  readonly stdout: string
+}
 
 /** The delegate's own error goes up as it is: it knows best. */
 function delegateFault({ type, verb, exit, stdout }: Outcome): CniFault {
   const own = parseObject(stdout)
   if (own && typeof own.code === 'number' && typeof own.msg === 'string')
-    return fault(own.code, own.msg, typeof own.details === 'string' ? own.details : `from IPAM plugin ${type}, ${verb}`)
+    return fault(
+      own.code,
+      own.msg,
+      typeof own.details === 'string' ? own.details : `from IPAM plugin ${type}, ${verb}`,
+    )
   return fault(
     code.delegate,
     `IPAM plugin ${type} failed`,
@@ -60,7 +72,9 @@ function parseOutput({ type, stdout }: Outcome): unknown {
 function parseObject(text: string): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined
+    return typeof value === 'object' && value !== null
+      ? (value as Record<string, unknown>)
+      : undefined
   } catch {
     return undefined
   }

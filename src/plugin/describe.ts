@@ -1,11 +1,17 @@
 import { type Address, formatAddress, offsetAddress, parseAddress } from '../base/address.ts'
 import { parseMac } from '../base/mac.ts'
-import { boundsOf, formatPrefix, networkOf, parsePrefix, type Prefix } from '../base/prefix.ts'
-import { describe as show, type NetworkConfig, type RouteConfig } from '../cni/config.ts'
+import { boundsOf, formatPrefix, networkOf, type Prefix, parsePrefix } from '../base/prefix.ts'
+import { type NetworkConfig, type RouteConfig, describe as show } from '../cni/config.ts'
 import type { Environment } from '../cni/environment.ts'
 import { code, fault } from '../cni/fault.ts'
 import { present, type Result } from '../cni/result.ts'
-import type { AttachedIp, AttachedRoute, Attachment, AttachmentId, BridgeWish } from '../datapath/attachment.ts'
+import type {
+  AttachedIp,
+  AttachedRoute,
+  Attachment,
+  AttachmentId,
+  BridgeWish,
+} from '../datapath/attachment.ts'
 import { identityOf } from '../datapath/identity.ts'
 
 /** An address that IPAM gave, built in or not. */
@@ -63,7 +69,9 @@ function attachedIp({ prefix, gateway }: Given, config: NetworkConfig): Attached
 function bridgeWish(config: NetworkConfig, ips: readonly AttachedIp[]): BridgeWish {
   const isGateway = config.isGateway || config.isDefaultGateway
   const addresses = isGateway
-    ? ips.flatMap(({ gateway, subnetBits }) => (gateway === null ? [] : [`${gateway}/${subnetBits}`]))
+    ? ips.flatMap(({ gateway, subnetBits }) =>
+        gateway === null ? [] : [`${gateway}/${subnetBits}`],
+      )
     : []
   return {
     name: config.bridge ?? 'cni0',
@@ -79,7 +87,10 @@ const anywhere = { 4: '0.0.0.0/0', 6: '::/0' } as const
 const familyOf = (text: string): 4 | 6 => (text.includes(':') ? 6 : 4)
 
 /** The configured routes, and a default route where one is due: a bridge that is the default gateway, a routed pod without routes. */
-function routesOf({ config, routes, ips: given }: Source, ips: readonly AttachedIp[]): readonly AttachedRoute[] {
+function routesOf(
+  { config, routes, ips: given }: Source,
+  ips: readonly AttachedIp[],
+): readonly AttachedRoute[] {
   const wanted = routes.map((route, at) => attachedRoute(route, at))
   const isDue = (family: 4 | 6): boolean =>
     config.mode === 'bridge'
@@ -98,7 +109,8 @@ function routesOf({ config, routes, ips: given }: Source, ips: readonly Attached
 
 function attachedRoute(route: RouteConfig, at: number): AttachedRoute {
   const destination = parsePrefix(route.dst)
-  if (!destination) throw invalid(`ipam.routes[${at}].dst`, route.dst, 'a network such as 0.0.0.0/0')
+  if (!destination)
+    throw invalid(`ipam.routes[${at}].dst`, route.dst, 'a network such as 0.0.0.0/0')
   const gateway = route.gw ? parseAddress(route.gw) : undefined
   if (route.gw && gateway?.family !== destination.address.family)
     throw invalid(`ipam.routes[${at}].gw`, route.gw, `an IPv${destination.address.family} address`)
@@ -139,12 +151,22 @@ const invalid = (path: string, found: unknown, accepted: string): Error =>
   )
 
 /** Refuses combinations that no attachment can have, before anything is done. */
-export function refuseUnfit({ mode, promiscMode, hairpinMode, ipam, cniVersion }: NetworkConfig): void {
+export function refuseUnfit({
+  mode,
+  promiscMode,
+  hairpinMode,
+  ipam,
+  cniVersion,
+}: NetworkConfig): void {
   const hasIpam = Boolean(ipam?.type)
   if (ipam && !hasIpam && Object.keys(ipam).length > 0)
     throw invalid('ipam.type', ipam.type, '"host-local", or the name of an IPAM plugin in CNI_PATH')
   if (!hasIpam && mode !== 'bridge')
-    throw invalid('ipam', ipam, 'an IPAM such as {"type": "host-local", "ranges": [[{"subnet": "10.244.1.0/24"}]]}; only mode "bridge" works without addresses')
+    throw invalid(
+      'ipam',
+      ipam,
+      'an IPAM such as {"type": "host-local", "ranges": [[{"subnet": "10.244.1.0/24"}]]}; only mode "bridge" works without addresses',
+    )
   if (!hasIpam && cniVersion < '0.3.0')
     throw invalid('ipam', ipam, `an IPAM: a result of CNI ${cniVersion} must carry an address`)
   if (mode === 'bridge' && promiscMode && hairpinMode)
@@ -168,7 +190,9 @@ export function resultOf(attachment: Attachment, source: ResultSource): Result {
   ]
   const own = config.dns && Object.keys(config.dns).length > 0 ? config.dns : undefined
   return {
-    interfaces: bridge ? [{ name: bridge.name, ...present({ mac: bridgeMac }) }, ...interfaces] : interfaces,
+    interfaces: bridge
+      ? [{ name: bridge.name, ...present({ mac: bridgeMac }) }, ...interfaces]
+      : interfaces,
     ips: ips.map(({ address, subnetBits, gateway }) =>
       present({
         address: `${address}/${mode === 'routed' ? (address.includes(':') ? 128 : 32) : subnetBits}`,
@@ -176,7 +200,10 @@ export function resultOf(attachment: Attachment, source: ResultSource): Result {
         interface: bridge ? 2 : 1,
       }),
     ),
-    routes: attachment.routes.map(({ gw, ...route }) => ({ ...route, ...(gw === null ? {} : { gw }) })),
+    routes: attachment.routes.map(({ gw, ...route }) => ({
+      ...route,
+      ...(gw === null ? {} : { gw }),
+    })),
     dns: runtimeDns(config) ?? own ?? dns,
   }
 }

@@ -4,8 +4,8 @@ import { FilterSocket } from '../kernel/filter-socket.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
 import { unlinkHostLocal } from '../store/host-local.ts'
 import type { LeaseStore } from '../store/lease-store.ts'
-import { bridgeLeftBy, dropBridge } from './host.ts'
 import { type Call, withExistingStore } from './context.ts'
+import { bridgeLeftBy, dropBridge } from './host.ts'
 import { hostLocalFolder } from './lease.ts'
 
 /**
@@ -33,7 +33,11 @@ export function forgetAttachment(call: Call, attachment: Attachment): void {
   })
 }
 
-type Doomed = { readonly attachment: Attachment; readonly store: LeaseStore; readonly host: RouteSocket }
+type Doomed = {
+  readonly attachment: Attachment
+  readonly store: LeaseStore
+  readonly host: RouteSocket
+}
 
 /**
  * The attachment's elements, its bridge if it was the last port, the tables if they are empty. Under the store's lock: an

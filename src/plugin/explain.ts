@@ -1,6 +1,6 @@
 import { CniFault, code, type Fault } from '../cni/fault.ts'
 import { errno, KernelRefusal } from '../kernel/refusal.ts'
-import { sqliteCode, StoreBroken, StoreBusy } from '../store/lease-store.ts'
+import { StoreBroken, StoreBusy, sqliteCode } from '../store/lease-store.ts'
 
 /** Any failure as the error object that a runtime shows: code, what was tried, then what was found and the remedy. */
 export function explain(refusal: unknown): Fault {
@@ -8,7 +8,11 @@ export function explain(refusal: unknown): Fault {
   if (refusal instanceof AggregateError) return explainSeveral(refusal)
   if (refusal instanceof KernelRefusal) return explainKernel(refusal)
   if (refusal instanceof StoreBusy)
-    return { code: code.tryAgainLater, message: 'the lease store is locked', details: refusal.message }
+    return {
+      code: code.tryAgainLater,
+      message: 'the lease store is locked',
+      details: refusal.message,
+    }
   if (refusal instanceof StoreBroken)
     return { code: code.io, message: 'the lease store cannot be used', details: refusal.message }
   return explainSqlite(refusal) ?? explainFile(refusal) ?? explainBug(refusal)
@@ -26,7 +30,8 @@ function explainSeveral({ errors, message }: AggregateError): Fault {
 
 const kernelRemedies: Readonly<Record<number, string>> = {
   1: 'run the plugin as root: it needs CAP_NET_ADMIN and CAP_SYS_ADMIN',
-  [errno.EEXIST]: 'something of that name is there already; find it with "ip -d link", and remove it if nobody needs it',
+  [errno.EEXIST]:
+    'something of that name is there already; find it with "ip -d link", and remove it if nobody needs it',
   [errno.EOPNOTSUPP]: 'this kernel lacks what was asked for',
   [errno.ENODEV]: 'the link was removed meanwhile; try again',
   12: 'the kernel is out of memory; try again',
@@ -35,7 +40,7 @@ const kernelRemedies: Readonly<Record<number, string>> = {
 
 function explainKernel(refusal: KernelRefusal): Fault {
   const isTransient = refusal.errno === errno.EAGAIN
-  const remedy = kernelRemedies[refusal.errno] ?? 'the kernel\'s words tell what it objects to'
+  const remedy = kernelRemedies[refusal.errno] ?? "the kernel's words tell what it objects to"
   return {
     code: isTransient ? code.tryAgainLater : code.kernel,
     message: 'the kernel refused',
@@ -46,9 +51,9 @@ function explainKernel(refusal: KernelRefusal): Fault {
 const sqliteRemedies: Readonly<Record<number, string>> = {
   5: 'another program holds the database; try again',
   8: 'the file or its folder is read-only; make it writable',
-  10: 'the disk failed; see the kernel\'s log',
+  10: "the disk failed; see the kernel's log",
   13: 'the disk is full; free some space',
-  14: 'the file cannot be opened; check the folder\'s permissions',
+  14: "the file cannot be opened; check the folder's permissions",
 }
 
 function explainSqlite(refusal: unknown): Fault | undefined {

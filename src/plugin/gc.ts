@@ -25,7 +25,8 @@ export function gc(call: Call): void {
   const host = new RouteSocket(call.native, -1, 'the host')
   for (const { alias, name } of host.links()) {
     const marked = parseAlias(alias)
-    if (marked && marked.network === call.id.network && !isValid(marked)) attempt(() => void host.deleteLink(name))
+    if (marked && marked.network === call.id.network && !isValid(marked))
+      attempt(() => void host.deleteLink(name))
   }
   attempt(() => collectRecords(call, { host, isValid, attempt }))
   attempt(() => collectElements(call, isValid))
@@ -53,7 +54,9 @@ function validAttachments({ config, id }: Call): IsValid {
       'GC without a list of valid attachments',
       `the configuration has no ${keys[0]}; pass [] to collect everything of network ${id.network}`,
     )
-  const valid = new Set((config[key] ?? []).map(({ containerID, ifname }) => `${containerID}/${ifname}`))
+  const valid = new Set(
+    (config[key] ?? []).map(({ containerID, ifname }) => `${containerID}/${ifname}`),
+  )
   return ({ container, ifname }) =>
     valid.has(`${container}/${ifname}`) ||
     (ifname === '' && [...valid].some((name) => name.startsWith(`${container}/`)))
@@ -93,4 +96,3 @@ function collectElements(call: Call, isValid: IsValid): void {
   const isIdle = withExistingStore(call, (store) => !store.hasAttachments()) ?? true
   if (isIdle) filter.dropEmptyTables()
 }
-

@@ -4,16 +4,15 @@ import { samePrefix } from '../base/prefix.ts'
 import { code, fault } from '../cni/fault.ts'
 import type { Attachment, BridgeWish } from '../datapath/attachment.ts'
 import { planBridgeAddresses } from '../datapath/bridge.ts'
-import { bridgeMacOf } from '../datapath/identity.ts'
 import { bridgeAlias } from '../datapath/mark.ts'
-import { bridgeAddressStep } from '../datapath/steps.ts'
+import { bridgeAddressStep, bridgeSteps } from '../datapath/steps.ts'
 import { ipv6Forwarding, type Sysctl } from '../datapath/sysctls.ts'
-import { macOf, prefixOf } from '../datapath/wiring.ts'
+import { prefixOf } from '../datapath/wiring.ts'
+import { errno } from '../kernel/refusal.ts'
 import type { RouteSocket } from '../kernel/route-socket.ts'
 import { hasIpv6, isReadOnly, listeners, type Sysctls } from '../kernel/sysctl.ts'
 import { deleteAddress } from '../wire/rtnl/address.ts'
-import { IFF_PROMISC, IFF_UP, type Link, newBridge, setLink } from '../wire/rtnl/link.ts'
-import { errno } from '../kernel/refusal.ts'
+import { IFF_PROMISC, IFF_UP, type Link, setLink } from '../wire/rtnl/link.ts'
 
 const defaultMtuBytes = 1500
 /** Addresses of documentation (RFC 5737, RFC 3849): a question to the routing table; no packet is sent. */
@@ -49,7 +48,8 @@ export function switchForwardingOn(wanted: readonly Sysctl[], { sysctls, note }:
   for (const { path, value } of wanted) {
     try {
       if (path === ipv6Forwarding && sysctls.read(path) !== value)
-        for (const name of listeners(sysctls)) sysctls.ensure(`net/ipv6/conf/${name}/accept_ra`, '2')
+        for (const name of listeners(sysctls))
+          sysctls.ensure(`net/ipv6/conf/${name}/accept_ra`, '2')
       if (sysctls.ensure(path, value)) note(`switched on ${path.replaceAll('/', '.')}`)
     } catch (refusal) {
       throw sysctlFault(path, value, refusal)
@@ -69,15 +69,7 @@ function sysctlFault(path: string, value: string, refusal: unknown): Error {
 /** The bridge, made or made fit; never another one's link. */
 export function ensureBridge(host: RouteSocket, wish: BridgeWish, mtuBytes: number): Link {
   const { name } = wish
-  const mac = macOf(bridgeMacOf(name))
-  if (!host.link({ name }))
-    host.run([
-      {
-        what: `create bridge ${name}`,
-        query: newBridge({ name, mac, mtuBytes, alias: bridgeAlias }),
-        settled: [errno.EEXIST],
-      },
-    ])
+  if (!host.link({ name })) host.run(bridgeSteps(name, mtuBytes))
   const link = host.link({ name })
   if (link?.kind !== 'bridge')
     throw fault(
@@ -139,7 +131,10 @@ export const macText = (link: Link | undefined): string | undefined =>
   link?.mac ? formatMac(link.mac) : undefined
 
 /** Bridges that no other attachment of the store needs. */
-export const bridgeLeftBy = (attachment: Attachment, others: readonly Attachment[]): string | undefined => {
+export const bridgeLeftBy = (
+  attachment: Attachment,
+  others: readonly Attachment[],
+): string | undefined => {
   const name = attachment.bridge?.name
   return name === undefined || others.some(({ bridge }) => bridge?.name === name) ? undefined : name
 }

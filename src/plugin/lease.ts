@@ -9,7 +9,7 @@ import { isInRange, parseRanges, poolName, type RangeSet } from '../ipam/ranges.
 import type { RouteSocket } from '../kernel/route-socket.ts'
 import { bootMilliseconds } from '../store/boot.ts'
 import { directoryStamp, readHostLocal } from '../store/host-local.ts'
-import { LOCK_EX, type LeaseStore } from '../store/lease-store.ts'
+import { type LeaseStore, LOCK_EX } from '../store/lease-store.ts'
 import { type Call, dataDirOf } from './context.ts'
 
 /** The configured range sets: the runtime's (capability ipRanges) first, then the inline range, then `ranges`. */
@@ -59,7 +59,11 @@ function requestedAddresses({ environment, config }: Call): readonly Address[] {
   const addresses = texts.map((text) => {
     const address = parseAddress(text.replace(/\/\d+$/, ''))
     if (address) return address
-    throw fault(code.invalidConfig, 'invalid requested address', `${JSON.stringify(text)} is no IP address`)
+    throw fault(
+      code.invalidConfig,
+      'invalid requested address',
+      `${JSON.stringify(text)} is no IP address`,
+    )
   })
   return [...new Map(addresses.map((address) => [formatAddress(address), address])).values()]
 }
@@ -76,13 +80,18 @@ export function leaseAddresses(call: Call, store: LeaseStore): readonly Leased[]
 
 function leaseFault(lease: LeaseFault): Error {
   const number = lease.kind === 'pool-full' ? code.poolFull : code.addressUnavailable
-  const message = lease.kind === 'pool-full' ? 'no free address' : 'requested address is not available'
+  const message =
+    lease.kind === 'pool-full' ? 'no free address' : 'requested address is not available'
   return fault(number, message, explainLeaseFault(lease))
 }
 
 /** Whether an ADD without wishes would get its addresses now. */
 export function poolFaultOf(call: Call, store: LeaseStore | undefined): string | undefined {
-  const empty = { holderOf: () => undefined, cursorOf: () => undefined, oldestReleased: () => undefined }
+  const empty = {
+    holderOf: () => undefined,
+    cursorOf: () => undefined,
+    oldestReleased: () => undefined,
+  }
   const outcome = allocate(rangeSetsOf(call), [], store?.book(call.id.network) ?? empty)
   return 'fault' in outcome ? explainLeaseFault(outcome.fault) : undefined
 }
@@ -103,7 +112,11 @@ export function adoptLeases(call: Call, store: LeaseStore, host: RouteSocket): v
     for (const { alias } of host.links()) {
       const marked = parseAlias(alias)
       if (!marked) continue
-      adopt({ store, sets }, marked, marked.addresses.flatMap((text) => parseAddress(text) ?? []))
+      adopt(
+        { store, sets },
+        marked,
+        marked.addresses.flatMap((text) => parseAddress(text) ?? []),
+      )
     }
   const folder = hostLocalFolder(call)
   const stamp = directoryStamp(folder)
@@ -123,12 +136,17 @@ type Adopter = { readonly store: LeaseStore; readonly sets: readonly RangeSet[] 
 
 function adopt({ store, sets }: Adopter, id: Call['id'], addresses: readonly Address[]): void {
   const book = store.book(id.network)
-  const free = addresses.filter((address) => [undefined, 'released'].includes(book.holderOf(address)))
+  const free = addresses.filter((address) =>
+    [undefined, 'released'].includes(book.holderOf(address)),
+  )
   const poolOf = (address: Address): string => {
     const range = sets.flat().find((candidate) => isInRange(candidate, address))
     return range ? poolName(range) : 'adopted'
   }
-  store.hold(id, free.map((address) => ({ address, pool: poolOf(address) })))
+  store.hold(
+    id,
+    free.map((address) => ({ address, pool: poolOf(address) })),
+  )
 }
 
 /** host-local holds this lock while it works; without the file it never has. */
@@ -143,7 +161,7 @@ function lockHostLocal({ native }: Call, folder: string): () => void {
   closeSync(fd)
   throw fault(
     code.tryAgainLater,
-    'host-local\'s lock is held',
+    "host-local's lock is held",
     `${folder}/lock was not free within ${hostLocalWaitMilliseconds / 1000} s; try again`,
   )
 }

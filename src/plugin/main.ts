@@ -46,7 +46,11 @@ const endWith =
   () =>
     native ? native.exit(number) : process.exit(number)
 
-function answer(native: Native, environment: ReturnType<typeof parseEnvironment>, input: string): string | undefined {
+function answer(
+  native: Native,
+  environment: ReturnType<typeof parseEnvironment>,
+  input: string,
+): string | undefined {
   const verb = environment.verb
   return verb === 'VERSION' ? undefined : verbs[verb](readCall(native, environment, input))
 }
@@ -64,7 +68,11 @@ function readInput(): string {
     chunks.push(chunk.subarray(0, count))
     length += count
     if (length > inputBytesMax)
-      throw fault(code.io, 'standard input is too long', `more than ${inputBytesMax} bytes came; a configuration has a few thousand`)
+      throw fault(
+        code.io,
+        'standard input is too long',
+        `more than ${inputBytesMax} bytes came; a configuration has a few thousand`,
+      )
   }
 }
 
@@ -74,7 +82,11 @@ function readChunk(chunk: Buffer): number {
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)
     if ((cause as NodeJS.ErrnoException).code === 'EOF') return 0
-    throw fault(code.io, 'cannot read standard input', `${reason}; pass the network configuration there`)
+    throw fault(
+      code.io,
+      'cannot read standard input',
+      `${reason}; pass the network configuration there`,
+    )
   }
 }
 

@@ -51,7 +51,9 @@ function refuseDataDir(dataDir: string): void {
     accessSync(folder, constants.W_OK | constants.X_OK)
   } catch (refusal) {
     const reason = refusal instanceof Error ? refusal.message : String(refusal)
-    throw unavailable(`leases cannot be kept in ${dataDir}: ${reason}; make it writable, or set "dataDir"`)
+    throw unavailable(
+      `leases cannot be kept in ${dataDir}: ${reason}; make it writable, or set "dataDir"`,
+    )
   }
 }
 

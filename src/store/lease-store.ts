@@ -128,7 +128,9 @@ export class LeaseStore {
   attachment({ network, container, ifname }: AttachmentId): Attachment | undefined {
     const row = this.#get(
       'select record from attachment where network = ? and container = ? and ifname = ?',
-      network, container, ifname,
+      network,
+      container,
+      ifname,
     )
     return row && (JSON.parse(String(row.record)) as Attachment)
   }
@@ -149,7 +151,13 @@ export class LeaseStore {
   putAttachment(attachment: Attachment): void {
     const { network, container, ifname } = attachment
     const record = JSON.stringify(attachment)
-    this.#run('insert or replace into attachment values(?, ?, ?, ?)', network, container, ifname, record)
+    this.#run(
+      'insert or replace into attachment values(?, ?, ?, ?)',
+      network,
+      container,
+      ifname,
+      record,
+    )
   }
 
   /** The pools' book of one network, as `ipam/allocate` asks it. */
@@ -158,30 +166,43 @@ export class LeaseStore {
       holderOf: (address) => {
         const row = this.#get(
           'select container from address where network = ? and address = ?',
-          network, addressKey(address),
+          network,
+          addressKey(address),
         )
         if (row === undefined) return undefined
         return row.container === null ? 'released' : String(row.container)
       },
       cursorOf: (pool) => {
-        const row = this.#get('select next from cursor where network = ? and pool = ?', network, pool)
+        const row = this.#get(
+          'select next from cursor where network = ? and pool = ?',
+          network,
+          pool,
+        )
         return row && addressOfKey(String(row.next))
       },
       oldestReleased: (pool) => {
         const row = this.#get(
           'select address, turn from address where network = ? and pool = ? and container is null order by turn limit 1',
-          network, pool,
+          network,
+          pool,
         )
         return row && { address: addressOfKey(String(row.address)), turn: Number(row.turn) }
       },
     }
   }
 
-  hold(id: AttachmentId, leases: readonly { readonly address: Address; readonly pool: string }[]): void {
+  hold(
+    id: AttachmentId,
+    leases: readonly { readonly address: Address; readonly pool: string }[],
+  ): void {
     for (const { address, pool } of leases)
       this.#run(
         'insert or replace into address values(?, ?, ?, ?, ?, 0)',
-        id.network, addressKey(address), pool, id.container, id.ifname,
+        id.network,
+        addressKey(address),
+        pool,
+        id.container,
+        id.ifname,
       )
   }
 
@@ -194,14 +215,26 @@ export class LeaseStore {
   heldBy({ network, container, ifname }: AttachmentId): readonly Address[] {
     return this.#all(
       "select address from address where network = ? and container = ? and ifname in (?, '')",
-      network, container, ifname,
+      network,
+      container,
+      ifname,
     ).map(({ address }) => addressOfKey(String(address)))
   }
 
   /** Gives the addresses back, to be used again last, and forgets the attachment. */
   release({ network, container, ifname }: AttachmentId): void {
-    this.#releaseWhere("network = ? and container = ? and ifname in (?, '')", network, container, ifname)
-    this.#run('delete from attachment where network = ? and container = ? and ifname = ?', network, container, ifname)
+    this.#releaseWhere(
+      "network = ? and container = ? and ifname in (?, '')",
+      network,
+      container,
+      ifname,
+    )
+    this.#run(
+      'delete from attachment where network = ? and container = ? and ifname = ?',
+      network,
+      container,
+      ifname,
+    )
   }
 
   /** Forgets every attachment and gives every address back: the machine, or its network namespace, is another one now. */
@@ -215,11 +248,18 @@ export class LeaseStore {
     return this.#all(
       'select distinct container, ifname from address where network = ? and container is not null',
       network,
-    ).map(({ container, ifname }) => ({ network, container: String(container), ifname: String(ifname) }))
+    ).map(({ container, ifname }) => ({
+      network,
+      container: String(container),
+      ifname: String(ifname),
+    }))
   }
 
   #releaseWhere(where: string, ...values: readonly string[]): void {
-    const held = this.#all(`select network, address, pool from address where container is not null and ${where}`, ...values)
+    const held = this.#all(
+      `select network, address, pool from address where container is not null and ${where}`,
+      ...values,
+    )
     if (held.length === 0) return
     const turn = Number(this.meta('turn') ?? 0) + 1
     this.setMeta('turn', String(turn))
@@ -227,9 +267,16 @@ export class LeaseStore {
       if (isRemembered(String(pool)))
         this.#run(
           'update address set container = null, ifname = null, turn = ? where network = ? and address = ?',
-          turn, String(network), String(address),
+          turn,
+          String(network),
+          String(address),
         )
-      else this.#run('delete from address where network = ? and address = ?', String(network), String(address))
+      else
+        this.#run(
+          'delete from address where network = ? and address = ?',
+          String(network),
+          String(address),
+        )
   }
 
   #get(sql: string, ...values: readonly SQLInputValue[]): Row | undefined {
@@ -271,5 +318,6 @@ export function sqliteCode(refusal: unknown): number | undefined {
 function moveAside(path: string): void {
   const stamp = Math.trunc(statSync(path).mtimeMs)
   renameSync(path, `${path}.corrupt-${stamp}`)
-  if (existsSync(`${path}-journal`)) renameSync(`${path}-journal`, `${path}.corrupt-${stamp}-journal`)
+  if (existsSync(`${path}-journal`))
+    renameSync(`${path}-journal`, `${path}.corrupt-${stamp}-journal`)
 }

@@ -14,7 +14,10 @@ export function readResolvConf(path: string): ResolvConf {
   let domain: string | undefined
   let search: string[] = []
   for (const line of readFileSync(path, 'utf8').split('\n')) {
-    const [keyword, ...words] = line.replace(/[#;].*$/, '').trim().split(/\s+/)
+    const [keyword, ...words] = line
+      .replace(/[#;].*$/, '')
+      .trim()
+      .split(/\s+/)
     if (keyword === 'nameserver' && words[0]) nameservers.push(words[0])
     if (keyword === 'domain' && words[0]) domain = words[0]
     if (keyword === 'search') search = words

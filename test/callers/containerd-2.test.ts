@@ -47,7 +47,7 @@ async function checkStatus(test: Test, containerd: Containerd): Promise<void> {
 
   const full = await networkReady(containerd)
   test.notOk(full.status, 'a full pool makes the node not ready')
-  test.match(full.message, /10\.77\.0\.2/, "and the node's condition names it")
+  test.match(full.message, /10\.77\.0\.3 is leased/, "and the node's condition names it")
   await stopAndRemove(containerd, a)
   test.ok(await ready(), 'ready again with one pod less')
   await stopAndRemove(containerd, b)

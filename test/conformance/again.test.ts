@@ -59,7 +59,7 @@ function addSecondInterface(t: Test, host: Host, mode: Mode): void {
     mode,
     name: 'net2',
     keys: mode === 'bridge' ? { bridge: 'cni1' } : {},
-    ipam: { ranges: [[{ subnet: '10.78.0.0/24' }]] },
+    ipam: { ranges: [[{ subnet: '10.78.0.0/24' }]], routes: [{ dst: '198.51.100.0/24' }] },
   })
   const left = watchResidue(host, [pod.netns])
   const result = added(pod, conf)
@@ -74,18 +74,27 @@ function addSecondInterface(t: Test, host: Host, mode: Mode): void {
   t.same(left(), [])
 }
 
-/** Two interfaces of one network in one container: two leases, each with a life of its own. */
+/**
+ * Two interfaces of one network in one container. On a bridge they are two leases, each with a life
+ * of its own. Routed, the pod has one way to the gateway already: refused, as the reference ptp
+ * does, and nothing of the second is left.
+ */
 function addSameNetworkTwice(t: Test, host: Host, mode: Mode): void {
   const pod = host.pod()
   const other = { ...pod, ifname: 'net1' }
-  const conf = netconf(host, { mode, ipam: { routes: [{ dst: '198.51.100.0/24' }] } })
+  const conf = netconf(host, { mode })
   const left = watchResidue(host, [pod.netns])
   const result = added(pod, conf)
-  const routes = { routes: [{ dst: '203.0.113.0/24' }] }
-  const more = added(other, netconf(host, { mode, ipam: routes }))
-  t.not(addressesOf(result)[0], addressesOf(more)[0])
-  deleted(other, conf)
-  t.same(leases(host.dataDir), addressesOf(result))
+  const first = watchResidue(host, [pod.netns])
+  const ran = add(other, conf)
+  if (ran.code === 0) {
+    t.not(addressesOf(result)[0], addressesOf(JSON.parse(ran.stdout))[0])
+    deleted(other, conf)
+  } else {
+    t.equal(mode, 'routed')
+    t.same(errorFaults(ran), [])
+  }
+  t.same(first(), [], 'the first is as it was')
   t.equal(check(pod, conf, result).code, 0)
   deleted(pod, conf)
   t.same(left(), [])

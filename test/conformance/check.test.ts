@@ -25,6 +25,8 @@ type Row = Readonly<{
   tamper: (scene: Scene) => void
   /** A word that the refusal has to say. */
   says: RegExp
+  /** Takes away what the tampering itself has left. */
+  repair?: (scene: Scene) => void
 }>
 
 const inPod =
@@ -123,6 +125,7 @@ const routed: readonly Row[] = [
     why: 'host route moved to another link',
     tamper: ({ host, v4 }) => host.netns.ip('route', 'replace', v4, 'dev', 'up0'),
     says: /10\.77\.0\.\d+/,
+    repair: ({ host, v4 }) => host.netns.ip('route', 'del', v4),
   },
   {
     why: 'gateway’s neighbour entry gone',
@@ -185,7 +188,8 @@ async function expectReport(t: Test, mode: Mode, row: Row): Promise<void> {
     const left = watchResidue(host, [])
     const result = added(pod, conf)
     t.equal(check(pod, conf, result).code, 0, 'CHECK agrees before')
-    row.tamper(sceneOf(pod, result))
+    const scene = sceneOf(pod, result)
+    row.tamper(scene)
     const before = [...picture(host.netns), ...picture(pod.netns)]
     const ran = check(pod, conf, result)
     t.same(errorFaults(ran), [])
@@ -193,6 +197,7 @@ async function expectReport(t: Test, mode: Mode, row: Row): Promise<void> {
     t.match(refusalOf(ran)?.details, row.says)
     const after = [...picture(host.netns), ...picture(pod.netns)]
     t.same(difference(before, after), [], 'CHECK only reads')
+    row.repair?.(scene)
     deleted(pod, conf)
     t.same(left(), [], 'DEL still leaves nothing')
   })
@@ -213,14 +218,14 @@ const nftables = (host: Host): readonly NftObject[] => {
   return (JSON.parse(text) as { nftables: NftObject[] }).nftables
 }
 
-/** One command per thing in our tables: each rule deleted, each set or map emptied. */
+/** One command per thing in our tables: a rule deleted, a set or map with elements emptied. */
 function damages(host: Host): readonly string[] {
   return nftables(host).flatMap(({ rule, set, map, table }) => {
     const of = rule ?? set ?? map
     const where = `${of?.family} ${of?.table}`
     if (rule) return [`delete rule ${where} ${rule.chain} handle ${rule.handle}`]
-    if (set) return [`flush set ${where} ${set.name}`]
-    if (map) return [`flush map ${where} ${map.name}`]
+    if (set?.elem) return [`flush set ${where} ${set.name}`]
+    if (map?.elem) return [`flush map ${where} ${map.name}`]
     return table ? [`delete table ${table.family} ${table.name}`] : []
   })
 }

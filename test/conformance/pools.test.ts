@@ -112,11 +112,11 @@ t.test('a released address is used last, the one released longest ago first', (t
 
 t.test('networks of one data directory lease on their own', (t) =>
   withHost((host) => {
-    const names = ['net', 'net2']
-    const given = names.map((name) =>
-      addressesOf(added(host.pod(), { ...network(host, [[{ subnet: '10.77.0.0/24' }]]), name })),
-    )
-    // host-local keeps a directory a network: two networks may use one subnet, behind their own NAT
+    // host-local keeps a directory a network: two networks may use one subnet, each on its bridge
+    const given = ['cni0', 'cni1'].map((bridge) => {
+      const keys = { bridge, isGateway: false }
+      return addressesOf(added(host.pod(), netconf(host, { mode: 'bridge', name: bridge, keys })))
+    })
     t.same(given[0], given[1])
   }),
 )

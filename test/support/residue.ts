@@ -14,8 +14,14 @@ export function picture(netns: Netns): readonly string[] {
     .filter((line) => line !== '')
 }
 
-// Subnet-router anycast addresses come with IPv6 forwarding, which stays switched on on purpose.
-const tidy = (line: string): string => (line.startsWith('anycast ') ? '' : line.trim())
+/**
+ * Subnet-router anycast addresses come with IPv6 forwarding, which stays switched on on purpose.
+ * Carrier and operational state follow a change of the other end some time later.
+ */
+function tidy(line: string): string {
+  if (line.startsWith('anycast ')) return ''
+  return line.replace(/,(LOWER_UP|NO-CARRIER|M-DOWN)|NO-CARRIER,| state \w+/g, '').trim()
+}
 
 /** What `after` has and `before` had not, and the other way round. */
 export function difference(before: readonly string[], after: readonly string[]): readonly string[] {

@@ -18,8 +18,7 @@ export function attribute(type: number, payload: Uint8Array): Attribute {
 }
 
 export const flag = (type: number): Attribute => attribute(type, new Uint8Array(0))
-export const u8 = (type: number, value: number): Attribute =>
-  attribute(type, Uint8Array.of(value))
+export const u8 = (type: number, value: number): Attribute => attribute(type, Uint8Array.of(value))
 export const u16 = (type: number, value: number): Attribute =>
   attribute(type, new Writer().u16(value).done())
 export const u32 = (type: number, value: number): Attribute =>
@@ -53,7 +52,8 @@ export function readList(bytes: Uint8Array): readonly { type: number; payload: U
     found.push({ type, payload: reader.bytes(length - 4) })
     reader.bytes(Math.min(-length & 3, reader.left))
   }
-  if (reader.left > 0) throw new ShapeError(`Cannot read attributes: ${reader.left} bytes left over`)
+  if (reader.left > 0)
+    throw new ShapeError(`Cannot read attributes: ${reader.left} bytes left over`)
   return found
 }
 

@@ -48,7 +48,12 @@ export type Reply =
 
 /** struct nlmsghdr (16 bytes: length, type, flags, sequence, port 0), the body, zeros to four bytes. */
 export function encodeMessage({ type, flags, sequence, body }: Message): Uint8Array {
-  const header = new Writer().u32(16 + body.length).u16(type).u16(flags).u32(sequence).u32(0)
+  const header = new Writer()
+    .u32(16 + body.length)
+    .u16(type)
+    .u16(flags)
+    .u32(sequence)
+    .u32(0)
   return concat([header.done(), body, new Uint8Array(-body.length & 3)])
 }
 

@@ -1,5 +1,11 @@
 import { concat, encodeText, Reader, Writer } from '../../base/bytes.ts'
-import { type Attribute, attribute, readAttributes, readU32be, u32be } from '../netlink/attribute.ts'
+import {
+  type Attribute,
+  attribute,
+  readAttributes,
+  readU32be,
+  u32be,
+} from '../netlink/attribute.ts'
 import { NLM_F_ACK, NLM_F_REQUEST, type Query } from '../netlink/message.ts'
 
 // include/uapi/linux/netfilter.h: the families that Tulle has tables in.
@@ -34,11 +40,14 @@ export function nftQuery(
  */
 export function nftBatch(changes: readonly Query[], generation?: number): readonly Query[] {
   const head = new Writer().u8(0).u8(0).u16be(NFNL_SUBSYS_NFTABLES).done()
-  const begin = generation === undefined ? head : concat([head, u32be(NFNL_BATCH_GENID, generation)])
+  const begin =
+    generation === undefined ? head : concat([head, u32be(NFNL_BATCH_GENID, generation)])
   const last = changes.length - 1
   return [
     { type: NFNL_MSG_BATCH_BEGIN, flags: NLM_F_REQUEST, body: begin },
-    ...changes.map((change, at) => (at === last ? { ...change, flags: change.flags | NLM_F_ACK } : change)),
+    ...changes.map((change, at) =>
+      at === last ? { ...change, flags: change.flags | NLM_F_ACK } : change,
+    ),
     { type: NFNL_MSG_BATCH_END, flags: NLM_F_REQUEST, body: head },
   ]
 }
@@ -65,7 +74,10 @@ const udataComment = 0 // NFTNL_UDATA_RULE_COMMENT and NFTNL_UDATA_SET_ELEM_COMM
 /** User data that `nft list` shows as a comment: type, length with the NUL, text; cut at nft's own limit of 128 bytes. */
 export function commentData(type: number, comment: string): Attribute {
   const bytes = encodeText(comment).subarray(0, commentLengthMax - 1)
-  return attribute(type, concat([Uint8Array.of(udataComment, bytes.length + 1), bytes, Uint8Array.of(0)]))
+  return attribute(
+    type,
+    concat([Uint8Array.of(udataComment, bytes.length + 1), bytes, Uint8Array.of(0)]),
+  )
 }
 
 export function readComment(payload: Uint8Array): string | undefined {

@@ -36,6 +36,9 @@ export type NewSet = SetName & {
   readonly id: number
 }
 
+/** NFTNL_UDATA_SET_KEYBYTEORDER = 1 (host): without it `nft list` prints interface names as empty. */
+const hostByteOrder = Uint8Array.of(0, 4, 1, 0, 0, 0)
+
 /** A hash set, or a verdict map. The parts of a concatenated key are padded to four bytes each, as registers are. */
 export function newSet({ family, table, set, key, verdicts, id }: NewSet): Query {
   const length = key.reduce((sum, type) => sum + padded(keyTypes[type].bytes), 0)
@@ -48,6 +51,7 @@ export function newSet({ family, table, set, key, verdicts, id }: NewSet): Query
     u32be(5, key.length === 1 ? keyTypes[key[0] ?? 'ifname'].bytes : length),
     ...(verdicts ? [u32be(6, NFT_DATA_VERDICT), u32be(7, 0)] : []),
     u32be(10, id),
+    ...(key.length === 1 && key[0] === 'ifname' ? [attribute(13, hostByteOrder)] : []),
   ])
 }
 
@@ -89,9 +93,16 @@ function elementQuery(
 }
 
 export const dumpElements = ({ family, table, set }: SetName): Query =>
-  nftQuery(family, { number: NFT_MSG_GETSETELEM, flags: NLM_F_DUMP }, [text(1, table), text(2, set)])
+  nftQuery(family, { number: NFT_MSG_GETSETELEM, flags: NLM_F_DUMP }, [
+    text(1, table),
+    text(2, set),
+  ])
 
-export type ObservedElement = { readonly set: string; readonly key: Uint8Array; readonly comment: string | undefined }
+export type ObservedElement = {
+  readonly set: string
+  readonly key: Uint8Array
+  readonly comment: string | undefined
+}
 
 /** Body of NFT_MSG_NEWSETELEM as the kernel reports it: a part of the set's elements. */
 export function decodeElements(body: Uint8Array): readonly ObservedElement[] {

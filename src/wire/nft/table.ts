@@ -1,9 +1,14 @@
-import { Writer } from '../../base/bytes.ts'
+import { decodeText, Writer } from '../../base/bytes.ts'
 import { type Attribute, attribute, nested, text, u32be } from '../netlink/attribute.ts'
-import { NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, type Query } from '../netlink/message.ts'
+import {
+  NLM_F_APPEND,
+  NLM_F_CREATE,
+  NLM_F_DUMP,
+  NLM_F_EXCL,
+  type Query,
+} from '../netlink/message.ts'
 import type { Expression } from './expression.ts'
 import { commentData, type NftFamily, nftQuery, readComment, readNft } from './message.ts'
-import { decodeText } from '../../base/bytes.ts'
 
 // Tables, chains and rules: include/uapi/linux/netfilter/nf_tables.h.
 const NFT_MSG_NEWTABLE = 0
@@ -73,7 +78,11 @@ export const newRule = (chain: ChainName, { comment, expressions }: Rule): Query
 export const dumpRules = ({ family, table }: TableName): Query =>
   nftQuery(family, { number: NFT_MSG_GETRULE, flags: NLM_F_DUMP }, [text(1, table)])
 
-export type ObservedRule = { readonly table: string; readonly chain: string; readonly comment: string | undefined }
+export type ObservedRule = {
+  readonly table: string
+  readonly chain: string
+  readonly comment: string | undefined
+}
 
 /** Body of NFT_MSG_NEWRULE as the kernel reports it. */
 export function decodeRule(body: Uint8Array): ObservedRule {
@@ -85,4 +94,3 @@ export function decodeRule(body: Uint8Array): ObservedRule {
     comment: userData && readComment(userData),
   }
 }
-

@@ -25,7 +25,8 @@ const IFA_F_NOPREFIXROUTE = 0x200
 const AF_INET = 2
 const AF_INET6 = 10
 
-export const addressFamily = (address: Address): number => (address.family === 4 ? AF_INET : AF_INET6)
+export const addressFamily = (address: Address): number =>
+  address.family === 4 ? AF_INET : AF_INET6
 
 export type LinkAddress = {
   readonly link: IfIndex
@@ -52,11 +53,15 @@ export const deleteAddress = (address: LinkAddress): Query => ({
 
 function body({ link, prefix, noPrefixRoute }: LinkAddress): Uint8Array {
   const { address, bits } = prefix
-  const flags =
-    (noPrefixRoute ? IFA_F_NOPREFIXROUTE : 0) | (address.family === 6 ? IFA_F_NODAD : 0)
+  const flags = (noPrefixRoute ? IFA_F_NOPREFIXROUTE : 0) | (address.family === 6 ? IFA_F_NODAD : 0)
   const head = new Writer().u8(addressFamily(address)).u8(bits).u8(0).u8(0).u32(link).done()
   const bytes = addressBytes(address)
-  return concat([head, attribute(IFA_LOCAL, bytes), attribute(IFA_ADDRESS, bytes), u32(IFA_FLAGS, flags)])
+  return concat([
+    head,
+    attribute(IFA_LOCAL, bytes),
+    attribute(IFA_ADDRESS, bytes),
+    u32(IFA_FLAGS, flags),
+  ])
 }
 
 /** The kernel filters by link under strict checking; an older one answers every address of the namespace. */

@@ -1,5 +1,5 @@
-import { decodeText, Reader, Writer } from '../../base/bytes.ts'
-import { macFromBytes, type Mac } from '../../base/mac.ts'
+import { concat, decodeText, Reader, Writer } from '../../base/bytes.ts'
+import { type Mac, macFromBytes } from '../../base/mac.ts'
 import {
   type Attribute,
   attribute,
@@ -19,7 +19,6 @@ import {
   NLM_F_REQUEST,
   type Query,
 } from '../netlink/message.ts'
-import { concat } from '../../base/bytes.ts'
 
 declare const brand: unique symbol
 
@@ -71,7 +70,7 @@ export type Link = {
 export type BridgePort = { readonly hairpin: boolean; readonly isolated: boolean }
 
 export type NewVeth = {
-  readonly host: { readonly name: string; readonly mac: Mac; readonly alias: string }
+  readonly host: { readonly name: string; readonly mac: Mac }
   readonly pod: { readonly name: string; readonly mac: Mac; readonly netnsFd: number }
   readonly mtuBytes: number
 }
@@ -99,7 +98,6 @@ export function newVeth({ host, pod, mtuBytes }: NewVeth): Query {
     text(IFLA_IFNAME, host.name),
     u32(IFLA_MTU, mtuBytes),
     attribute(IFLA_ADDRESS, host.mac),
-    text(IFLA_IFALIAS, host.alias),
     nested(IFLA_LINKINFO, [
       text(IFLA_INFO_KIND, 'veth'),
       nested(IFLA_INFO_DATA, [nested(VETH_INFO_PEER, [peer])]),
@@ -111,16 +109,14 @@ export type NewBridge = {
   readonly name: string
   readonly mac: Mac
   readonly mtuBytes: number
-  readonly alias: string
 }
 
 /** The address is given, not left to the kernel: an unpinned bridge takes its lowest port's and changes with its ports. */
-export function newBridge({ name, mac, mtuBytes, alias }: NewBridge): Query {
+export function newBridge({ name, mac, mtuBytes }: NewBridge): Query {
   return create([
     text(IFLA_IFNAME, name),
     u32(IFLA_MTU, mtuBytes),
     attribute(IFLA_ADDRESS, mac),
-    text(IFLA_IFALIAS, alias),
     nested(IFLA_LINKINFO, [text(IFLA_INFO_KIND, 'bridge')]),
   ])
 }
@@ -140,6 +136,10 @@ export const probeVeth = (): Query =>
       nested(IFLA_INFO_DATA, [u8(VETH_INFO_PEER, 0)]),
     ]),
   ])
+
+/** The kernel takes no alias when it makes a link (rtnl_create_link passes it over), so this goes right behind. */
+export const setAlias = (name: string, alias: string): Query =>
+  acked(body({}, [text(IFLA_IFNAME, name), text(IFLA_IFALIAS, alias)]))
 
 export type LinkChange = {
   readonly index: IfIndex

@@ -2,7 +2,14 @@ import { type Address, addressBytes, addressFromBytes } from '../../base/address
 import { concat, Reader, Writer } from '../../base/bytes.ts'
 import { type Mac, macFromBytes } from '../../base/mac.ts'
 import { attribute, readAttributes } from '../netlink/attribute.ts'
-import { NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REPLACE, NLM_F_REQUEST, type Query } from '../netlink/message.ts'
+import {
+  NLM_F_ACK,
+  NLM_F_CREATE,
+  NLM_F_DUMP,
+  NLM_F_REPLACE,
+  NLM_F_REQUEST,
+  type Query,
+} from '../netlink/message.ts'
 import { addressFamily } from './address.ts'
 import type { IfIndex } from './link.ts'
 
@@ -54,5 +61,12 @@ export function decodeNeighbour(bytes: Uint8Array): ObservedNeighbour | undefine
   const payload = found.get(NDA_DST)
   const address = payload && addressFromBytes(payload)
   const mac = found.get(NDA_LLADDR)
-  return address && { link, address, mac: mac && macFromBytes(mac), permanent: (state & NUD_PERMANENT) !== 0 }
+  return (
+    address && {
+      link,
+      address,
+      mac: mac && macFromBytes(mac),
+      permanent: (state & NUD_PERMANENT) !== 0,
+    }
+  )
 }

@@ -1,7 +1,14 @@
 import { type Address, addressBytes, addressFromBytes, type Family } from '../../base/address.ts'
 import { concat, Reader, Writer } from '../../base/bytes.ts'
 import type { Prefix } from '../../base/prefix.ts'
-import { type Attribute, attribute, nested, readAttributes, readU32, u32 } from '../netlink/attribute.ts'
+import {
+  type Attribute,
+  attribute,
+  nested,
+  readAttributes,
+  readU32,
+  u32,
+} from '../netlink/attribute.ts'
 import {
   NLM_F_ACK,
   NLM_F_CREATE,
@@ -56,8 +63,14 @@ export function newRoute(route: Route): Query {
   const { destination, gateway, onlink, table = tableMain } = route
   const scope = route.scope ?? (gateway === undefined ? scopeLink : scopeGlobal)
   const head = new Writer()
-    .u8(addressFamily(destination.address)).u8(destination.bits).u8(0).u8(0)
-    .u8(table < 256 ? table : 0).u8(protocolTulle).u8(scope).u8(RTN_UNICAST)
+    .u8(addressFamily(destination.address))
+    .u8(destination.bits)
+    .u8(0)
+    .u8(0)
+    .u8(table < 256 ? table : 0)
+    .u8(protocolTulle)
+    .u8(scope)
+    .u8(RTN_UNICAST)
     .u32(onlink ? RTNH_F_ONLINK : 0)
   return {
     type: RTM_NEWROUTE,
@@ -84,7 +97,13 @@ export const getRoute = (to: Address): Query => ({
   type: RTM_GETROUTE,
   flags: NLM_F_REQUEST,
   body: concat([
-    new Writer().u8(addressFamily(to)).u8(to.family === 4 ? 32 : 128).u16(0).u32(0).u32(RTM_F_FIB_MATCH).done(),
+    new Writer()
+      .u8(addressFamily(to))
+      .u8(to.family === 4 ? 32 : 128)
+      .u16(0)
+      .u32(0)
+      .u32(RTM_F_FIB_MATCH)
+      .done(),
     attribute(RTA_DST, addressBytes(to)),
   ]),
 })
@@ -92,7 +111,13 @@ export const getRoute = (to: Address): Query => ({
 export const dumpRoutes = (family: Family): Query => ({
   type: RTM_GETROUTE,
   flags: NLM_F_REQUEST | NLM_F_DUMP,
-  body: new Writer().u8(family === 4 ? 2 : 10).u8(0).u16(0).u32(0).u32(0).done(),
+  body: new Writer()
+    .u8(family === 4 ? 2 : 10)
+    .u8(0)
+    .u16(0)
+    .u32(0)
+    .u32(0)
+    .done(),
 })
 
 /** Body of RTM_NEWROUTE as the kernel reports it. Multipath routes have no `link`. */

@@ -1,0 +1,54 @@
+import { addressBytes } from '../base/address.ts'
+import type { Prefix } from '../base/prefix.ts'
+import {
+  type Expression,
+  equals,
+  mask,
+  meta,
+  type PayloadField,
+  payload,
+  register,
+} from '../wire/nft/expression.ts'
+
+/** EtherTypes, as `meta protocol` loads them (linux/if_ether.h). */
+const etherTypes = { ipv4: [0x08, 0x00], ipv6: [0x86, 0xdd], arp: [0x08, 0x06] } as const
+
+/** The frame carries this protocol; works on a bridge and in an inet table alike. */
+export const isProtocol = (name: keyof typeof etherTypes): readonly Expression[] => [
+  meta('protocol', register(0)),
+  equals(register(0), Uint8Array.from(etherTypes[name])),
+]
+
+/** NFPROTO_IPV4 and NFPROTO_IPV6 (linux/netfilter.h): what a nat chain of an inet table asks. */
+export const isFamily = (family: 4 | 6): readonly Expression[] => [
+  meta('nfproto', register(0)),
+  equals(register(0), Uint8Array.of(family === 4 ? 2 : 10)),
+]
+
+const IPPROTO_ICMPV6 = 58
+
+/** An ICMPv6 message of this type (RFC 4861 section 4). */
+export const isIcmpv6 = (type: number): readonly Expression[] => [
+  ...isProtocol('ipv6'),
+  meta('l4proto', register(0)),
+  equals(register(0), Uint8Array.of(IPPROTO_ICMPV6)),
+  payload({ base: 'transport', offset: 0, length: 1 }, register(0)),
+  equals(register(0), Uint8Array.of(type)),
+]
+
+/** Source and destination in the IPv4 (RFC 791) and IPv6 (RFC 8200) headers. */
+export const addressField = (family: 4 | 6, end: 'source' | 'destination'): PayloadField => {
+  const length = family === 4 ? 4 : 16
+  const source = family === 4 ? 12 : 8
+  return { base: 'network', offset: end === 'source' ? source : source + length, length }
+}
+
+/** The field holds an address of the prefix. */
+export function isIn(field: PayloadField, { address, bits }: Prefix): readonly Expression[] {
+  const bytes = addressBytes(address)
+  const load = payload(field, register(0))
+  if (bits === bytes.length * 8) return [load, equals(register(0), bytes)]
+  const bitsOf = (at: number): number => Math.max(0, Math.min(8, bits - at * 8))
+  const maskBytes = bytes.map((_, at) => 0xff & ~(0xff >> bitsOf(at)))
+  return [load, mask(register(0), maskBytes), equals(register(0), bytes)]
+}
