@@ -2,8 +2,9 @@ import { writeSync } from 'node:fs'
 import { getAsset, getRawAsset } from 'node:sea'
 import { Script } from 'node:vm'
 
-// The executable's first lines: who is asked for decides which asset is compiled, and the others cost nothing. Each asset
-// comes with V8's code cache, made by the build after a run of the same verb, so that even lazy functions need no parsing.
+// The executable's first lines: who is asked for decides which asset is compiled, and the others
+// cost nothing. Each asset comes with V8's code cache, made by the build after a run of the same
+// verb, so that even lazy functions need no parsing.
 
 declare const TULLE_VERSION: string
 
@@ -33,7 +34,10 @@ function cacheOf(verb: string): { cachedData?: Buffer } {
   }
 }
 
-/** Replaced in the build's own stage executable, which keeps the code cache; nothing in the real one. */
+/**
+ * Replaced in the build's own stage executable, which keeps the code cache; nothing in the real
+ * one.
+ */
 declare const TULLE_CACHE_FILE: string | undefined
 function afterRun(script: Script): void {
   if (TULLE_CACHE_FILE === undefined) return
@@ -47,7 +51,7 @@ function runCommand(words: readonly string[]): void {
   else {
     writeSync(
       2,
-      `Cannot run "${words.join(' ')}": tulle is a CNI plugin so far; "tulle --version" is all it has\n`,
+      `Cannot run "${words.join(' ')}": there is "tulle --version"; verbs come by CNI_COMMAND\n`,
     )
     process.exitCode = 1
   }

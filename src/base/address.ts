@@ -75,7 +75,10 @@ function parseIPv6(text: string): bigint | undefined {
   return groups.reduce((sum, group) => (sum << 16n) | BigInt(group), 0n)
 }
 
-/** Groups of one side of `::`; a dotted quad may stand at the end of the whole text (RFC 4291 2.2, form 3). */
+/**
+ * Groups of one side of `::`; a dotted quad may stand at the end of the whole text (RFC 4291 2.2,
+ * form 3).
+ */
 function parseGroups(text: string, mayEndInQuad: boolean): number[] | undefined {
   if (text === '') return []
   const words = text.split(':')

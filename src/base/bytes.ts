@@ -1,4 +1,7 @@
-/** A read past the end, or bytes left over: what was read does not have the shape that its header promised. */
+/**
+ * A read past the end, or bytes left over: what was read does not have the shape that its header
+ * promised.
+ */
 export class ShapeError extends Error {
   override name = 'ShapeError'
 }
@@ -17,8 +20,8 @@ export function concat(parts: readonly Uint8Array[]): Uint8Array {
 }
 
 /**
- * Appends integers, little-endian unless the name says `be` (big-endian): netlink headers are in host order, and every
- * host that Tulle is built for (x86-64, arm64) is little-endian.
+ * Appends integers, little-endian unless the name says `be` (big-endian): netlink headers are in
+ * host order, and every host that Tulle is built for (x86-64, arm64) is little-endian.
  */
 export class Writer {
   #bytes = new Uint8Array(64)

@@ -87,9 +87,10 @@ export type NetworkConfig = {
 }
 
 /**
- * Reads the configuration from standard input's text: JSON, version, shape, name, in the order in which libcni's skeleton
- * refuses. Keys match exactly first, then without regard to case: containerd sends `Subnet` and `HostPort` for what Go
- * reads either way. Unknown keys pass. Keys whose value is null count as absent.
+ * Reads the configuration from standard input's text: JSON, version, shape, name, in the order in
+ * which libcni's skeleton refuses. Keys match exactly first, then without regard to case:
+ * containerd sends `Subnet` and `HostPort` for what Go reads either way. Unknown keys pass. Keys
+ * whose value is null count as absent.
  */
 export function parseConfig(text: string): NetworkConfig {
   const raw = parseJson(text)
@@ -100,7 +101,9 @@ export function parseConfig(text: string): NetworkConfig {
   return { ...(folded as NetworkConfig), cniVersion }
 }
 
-/** The configuration's version if it can be had: errors are printed in it, whatever else is wrong. */
+/**
+ * The configuration's version if it can be had: errors are printed in it, whatever else is wrong.
+ */
 export function versionOf(text: string): CniVersion | undefined {
   try {
     return parseVersion(pick(parseJson(text), 'cniVersion'))
@@ -145,7 +148,9 @@ type Shape = {
   readonly items?: Shape
 }
 
-/** Renames keys that differ from the schema's in case alone; an exact key wins over a folded one. */
+/**
+ * Renames keys that differ from the schema's in case alone; an exact key wins over a folded one.
+ */
 function fold(value: unknown, schema: Shape): unknown {
   if (Array.isArray(value)) {
     const { items } = schema
@@ -225,24 +230,32 @@ export function describe(value: unknown): string {
 }
 
 /**
- * Keys of the reference plugins that Tulle reads but can't act on yet: silence would be a lie (code 2). Not for DEL: what
- * was refused on ADD must still be torn down.
+ * Keys of the reference plugins that Tulle reads but can't act on yet: silence would be a lie (code
+ * 2). Not for DEL: what was refused on ADD must still be torn down.
  */
 export function refuseUnsupported(config: NetworkConfig): void {
   const { vlan, vlanTrunk, preserveDefaultVlan, enabledad, disableContainerInterface } = config
   const { ipMasqBackend, runtimeConfig } = config
-  const unsupported: readonly [string, unknown, string][] = [
-    ['vlan', vlan || undefined, 'drop it: Tulle has no VLANs on the bridge yet'],
-    ['vlanTrunk', vlanTrunk?.length ? vlanTrunk : undefined, 'drop it: Tulle has no VLANs on the bridge yet'],
-    ['preserveDefaultVlan', preserveDefaultVlan, 'drop it: Tulle has no VLANs on the bridge yet'],
+  const noVlan = 'drop it: Tulle has no VLANs on the bridge yet'
+  const ports = runtimeConfig?.portMappings
+  const unsupported: readonly [key: string, value: unknown, remedy: string][] = [
+    ['vlan', vlan || undefined, noVlan],
+    ['vlanTrunk', vlanTrunk?.length ? vlanTrunk : undefined, noVlan],
+    ['preserveDefaultVlan', preserveDefaultVlan, noVlan],
     ['enabledad', enabledad || undefined, 'drop it: IPAM sees to it that an address is free'],
     ['disableContainerInterface', disableContainerInterface || undefined, 'drop it'],
-    ['ipMasqBackend', ipMasqBackend === 'nftables' ? undefined : ipMasqBackend, 'only "nftables" is there'],
-    ['runtimeConfig.portMappings', runtimeConfig?.portMappings?.length ? runtimeConfig.portMappings : undefined,
-      'drop capabilities.portMappings and chain the portmap plugin'],
-    ['runtimeConfig.bandwidth', runtimeConfig?.bandwidth ?? undefined,
-      'drop capabilities.bandwidth and chain the bandwidth plugin'],
-  ] // biome-ignore format: a table
+    ['ipMasqBackend', ipMasqBackend === 'nftables' ? undefined : ipMasqBackend, 'use "nftables"'],
+    [
+      'runtimeConfig.portMappings',
+      ports?.length ? ports : undefined,
+      'drop capabilities.portMappings here and chain the portmap plugin',
+    ],
+    [
+      'runtimeConfig.bandwidth',
+      runtimeConfig?.bandwidth ?? undefined,
+      'drop capabilities.bandwidth here and chain the bandwidth plugin',
+    ],
+  ]
   const first = unsupported.find(([, value]) => value !== undefined)
   if (!first) return
   const [key, value, remedy] = first

@@ -32,8 +32,8 @@ const neededBy: Readonly<Record<Verb, readonly string[]>> = {
 const isVerb = (text: string): text is Verb => Object.hasOwn(neededBy, text)
 
 /**
- * Specification 1.1 section 2, "Parameters", in the order in which libcni's skeleton refuses. CNI_PATH is not asked for
- * here: only a delegate needs it.
+ * Specification 1.1 section 2, "Parameters", in the order in which libcni's skeleton refuses.
+ * CNI_PATH is not asked for here: only a delegate needs it.
  */
 export function parseEnvironment(variables: Variables): Environment {
   const verb = variables.CNI_COMMAND ?? ''
@@ -71,7 +71,10 @@ const missing = (names: readonly string[]): Error =>
     `set ${names.join(' and ')}; the container runtime normally does`,
   )
 
-/** First an ASCII letter or digit, then letters, digits, `_`, `.`, `-`: container ids and network names alike. */
+/**
+ * First an ASCII letter or digit, then letters, digits, `_`, `.`, `-`: container ids and network
+ * names alike.
+ */
 export const isName = (text: string): boolean => /^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(text)
 
 function refuseContainer(container: string): void {
@@ -84,11 +87,14 @@ function refuseContainer(container: string): void {
   )
 }
 
+/** NEL is white space to Go, and so to libcni, but not to a JavaScript regular expression. */
+const nextLine = '\u0085'
 const ifnameBytesMax = 15 // IFNAMSIZ of linux/if.h is 16 with the NUL
 
 function refuseIfname(ifname: string): void {
   const bytes = new TextEncoder().encode(ifname).length
-  const isOdd = ifname === '.' || ifname === '..' || /[/:\s\u0000\u0085]/u.test(ifname)
+  const isOdd =
+    ifname === '.' || ifname === '..' || /[/:\s]/u.test(ifname) || ifname.includes(nextLine)
   if (bytes <= ifnameBytesMax && !isOdd) return
   throw fault(
     code.invalidEnvironment,

@@ -1,4 +1,6 @@
-/** Error codes: 1–99 of the CNI specification 1.1 ("Error"), 8 of libcni, from 100 on Tulle's own. */
+/**
+ * Error codes: 1–99 of the CNI specification 1.1 ("Error"), 8 of libcni, from 100 on Tulle's own.
+ */
 export const code = {
   incompatibleVersion: 1,
   unsupportedField: 2,
@@ -21,7 +23,10 @@ export const code = {
   bug: 199,
 } as const
 
-/** An outcome that the caller of the plugin must hear of: what was tried, then the state found and the remedy. */
+/**
+ * An outcome that the caller of the plugin must hear of: what was tried, then the state found and
+ * the remedy.
+ */
 export type Fault = { readonly code: number; readonly message: string; readonly details: string }
 
 /** A fault on its way up to the one place that prints it. */

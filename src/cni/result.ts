@@ -17,7 +17,10 @@ export type ResultIp = {
   readonly interface?: number
 }
 
-/** An ADD's outcome in the shape of specification 1.1.0; older shapes are made from it and read into it. */
+/**
+ * An ADD's outcome in the shape of specification 1.1.0; older shapes are made from it and read into
+ * it.
+ */
 export type Result = {
   readonly interfaces: readonly ResultInterface[]
   readonly ips: readonly ResultIp[]
@@ -25,7 +28,10 @@ export type Result = {
   readonly dns: Dns
 }
 
-/** The result as each specification version writes it (specification "Success", and its older editions). */
+/**
+ * The result as each specification version writes it (specification "Success", and its older
+ * editions).
+ */
 export function formatResult(cniVersion: CniVersion, result: Result): string {
   return JSON.stringify({ cniVersion, ...shape(cniVersion, result) })
 }
@@ -67,8 +73,9 @@ function oldShape({ ips, routes, dns }: Omit<Result, 'interfaces'>): object {
 type Json = Readonly<Record<string, unknown>>
 
 /**
- * A result of another plugin, or of ours from an earlier call, of any version. What is not of the right type is passed
- * over, an address without an interface (or with index -1) included: prevResult is a hint, and DEL must live with any.
+ * A result of another plugin, or of ours from an earlier call, of any version. What is not of the
+ * right type is passed over, an address without an interface (or with index -1) included:
+ * prevResult is a hint, and DEL must live with any.
  */
 export function readResult(value: unknown): Result {
   if (!isObject(value)) return { interfaces: [], ips: [], routes: [], dns: {} }
@@ -126,7 +133,10 @@ const readRoute = ({ dst, gw, mtu, advmss, priority, table, scope }: Json): Rout
     scope: count(scope),
   })
 
-/** prevResult as it came, for a plugin that has nothing to change: only a missing cniVersion is filled in. */
+/**
+ * prevResult as it came, for a plugin that has nothing to change: only a missing cniVersion is
+ * filled in.
+ */
 export function passThrough(cniVersion: CniVersion, prevResult: unknown): string {
   if (!isObject(prevResult))
     throw fault(

@@ -1,5 +1,6 @@
-// The network configuration as JSON Schema. `description` says what is accepted: it is the end of the error text.
-// scripts/build.mjs compiles this into generated/validate-config.js (ajv standalone), so nothing is compiled at run time.
+// The network configuration as JSON Schema. `description` says what is accepted: it is the end of
+// the error text. scripts/build.mjs compiles this into generated/validate-config.js (ajv
+// standalone), so nothing is compiled at run time.
 
 const cidrList = {
   type: 'array',

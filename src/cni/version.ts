@@ -12,7 +12,10 @@ export const isVersion = (text: string): text is CniVersion =>
 export const isAtLeast = (version: CniVersion, least: CniVersion): boolean =>
   versions.indexOf(version) >= versions.indexOf(least)
 
-/** The configuration's cniVersion; absent or empty means 0.1.0 (specification 0.1.0 had no such key). */
+/**
+ * The configuration's cniVersion; absent or empty means 0.1.0 (specification 0.1.0 had no such
+ * key).
+ */
 export function parseVersion(value: unknown): CniVersion {
   if (value === undefined || value === null || value === '') return '0.1.0'
   if (typeof value === 'string' && isVersion(value)) return value

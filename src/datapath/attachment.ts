@@ -1,6 +1,7 @@
 /**
- * One pod interface as Tulle keeps it: everything that DEL, GC, CHECK and a rebuild need to know again, in plain text
- * values, so that the store's record, a golden file and a person see the same thing.
+ * One pod interface as Tulle keeps it: everything that DEL, GC, CHECK and a rebuild need to know
+ * again, in plain text values, so that the store's record, a golden file and a person see the same
+ * thing.
  */
 export type Attachment = {
   readonly network: string

@@ -5,8 +5,9 @@ export type AddressPlan =
   | { readonly conflict: string }
 
 /**
- * What an existing bridge's addresses need. The reference bridge plugin's rule: one IPv4 address, any number of IPv6 ones
- * that don't overlap; another one in the way is replaced only if `forceAddress` says so.
+ * What an existing bridge's addresses need. The reference bridge plugin's rule: one IPv4 address,
+ * any number of IPv6 ones that don't overlap; another one in the way is replaced only if
+ * `forceAddress` says so.
  */
 export function planBridgeAddresses(
   wanted: readonly Prefix[],

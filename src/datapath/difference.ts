@@ -35,7 +35,10 @@ export type Claimed = {
   readonly destinations: readonly string[]
 }
 
-/** Everything that is not as ADD left it, each a sentence; later plugins' changes that prevResult tells of are not among them. */
+/**
+ * Everything that is not as ADD left it, each a sentence; later plugins' changes that prevResult
+ * tells of are not among them.
+ */
 export function differences(
   attachment: Attachment,
   claimed: Claimed,
@@ -101,10 +104,9 @@ function claimDifferences(
   if (!pod) return []
   const found: string[] = []
   const mac = claimed.mac === undefined ? undefined : parseMac(claimed.mac)
+  const own = pod.link.mac ? formatMac(pod.link.mac) : 'none'
   if (mac && !isSameMac(pod.link.mac, mac))
-    found.push(
-      `pod's ${claimed.ifname} has MAC ${pod.link.mac ? formatMac(pod.link.mac) : 'none'}, not ${claimed.mac}`,
-    )
+    found.push(`pod's ${claimed.ifname} has MAC ${own}, not ${claimed.mac}`)
   if (claimed.mtuBytes && claimed.mtuBytes !== pod.link.mtuBytes)
     found.push(`pod's ${claimed.ifname} has MTU ${pod.link.mtuBytes}, not ${claimed.mtuBytes}`)
   for (const text of claimed.addresses) {

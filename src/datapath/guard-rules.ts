@@ -13,10 +13,13 @@ import {
 import type { Rule } from '../wire/nft/table.ts'
 import { addressField, isIcmpv6, isIn, isProtocol } from './packet-match.ts'
 
-// A pod sends from its own addresses and its own MAC, or not at all. Rules are built where a table is made, which is once in a
-// node's life: an ADD pays for its own elements alone.
+// A pod sends from its own addresses and its own MAC, or not at all. Rules are built where a table
+// is made, which is once in a node's life: an ADD pays for its own elements alone.
 
-/** Key of source4 and source6 in registers: interface name 0–3, MAC 4–5, address from 6 on; `mac` is its first part. */
+/**
+ * Key of source4 and source6 in registers: interface name 0–3, MAC 4–5, address from 6 on; `mac` is
+ * its first part.
+ */
 const afterMac = register(6)
 const ingress = (): Expression => meta('iifname', register(0))
 const etherSource: PayloadField = { base: 'link', offset: 6, length: 6 }
@@ -51,9 +54,10 @@ const ipv6Prefix = (text: string): Prefix =>
   parsePrefix(text) ?? { address: { family: 6, value: 0n }, bits: 0 }
 
 /**
- * First of all rules, by table. Worked example, a packet from pod 10.1.0.5 behind tulA with MAC m: [tulA m 10.1.0.5] is in
- * source4, accepted by the first rule, one look-up. From 10.1.0.6: no rule until `guarded`, which sends it to own-address,
- * which ends in a drop. What comes from no pod of ours passes every rule and is accepted by the chain's policy.
+ * First of all rules, by table. Worked example, a packet from pod 10.1.0.5 behind tulA with MAC m:
+ * [tulA m 10.1.0.5] is in source4, accepted by the first rule, one look-up. From 10.1.0.6: no rule
+ * until `guarded`, which sends it to own-address, which ends in a drop. What comes from no pod of
+ * ours passes every rule and is accepted by the chain's policy.
  */
 export const ingressRules = (family: 'inet' | 'bridge'): readonly Rule[] => [
   ...(family === 'bridge' ? discoveryRules() : []),
@@ -79,7 +83,10 @@ export const ingressRules = (family: 'inet' | 'bridge'): readonly Rule[] => [
   },
 ]
 
-/** On a bridge pods hear one another: who advertises a neighbour's address, or a router, would draw its traffic. */
+/**
+ * On a bridge pods hear one another: who advertises a neighbour's address, or a router, would draw
+ * its traffic.
+ */
 const discoveryRules = (): readonly Rule[] => [
   {
     comment: 'a pod is no router (CVE-2020-10749)',

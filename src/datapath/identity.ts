@@ -7,8 +7,9 @@ export const linkPrefix = 'tul'
 const linkHexDigits = 11
 
 /**
- * Names that follow from the attachment's own: DEL finds the link of a pod that no record tells of, and a pod that is made
- * again under its old id gets its old MAC. Link: "tul" and 11 hex digits of sha256(network NUL container NUL ifname).
+ * Names that follow from the attachment's own: DEL finds the link of a pod that no record tells of,
+ * and a pod that is made again under its old id gets its old MAC. Link: "tul" and 11 hex digits of
+ * sha256(network NUL container NUL ifname).
  */
 export function identityOf({ network, container, ifname }: AttachmentId): {
   readonly link: string
@@ -23,7 +24,9 @@ export function identityOf({ network, container, ifname }: AttachmentId): {
   }
 }
 
-/** A bridge's MAC follows from its name: it outlives its ports, and a bridge made again keeps it. */
+/**
+ * A bridge's MAC follows from its name: it outlives its ports, and a bridge made again keeps it.
+ */
 export const bridgeMacOf = (name: string): string =>
   formatMac(localMac(sha256(encodeText(`bridge\0${name}`))))
 

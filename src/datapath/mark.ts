@@ -3,15 +3,20 @@ import type { Attachment, AttachmentId } from './attachment.ts'
 /** First word of the alias of every link that is ours; the digit is the alias's format. */
 const mark = 'tulle1'
 
-/** IFALIASZ of linux/if.h is 256 with the NUL. Addresses come first, so that a cut costs a part of the id at worst. */
+/**
+ * IFALIASZ of linux/if.h is 256 with the NUL. Addresses come first, so that a cut costs a part of
+ * the id at worst.
+ */
 const aliasLengthMax = 255
 
-/** "tulle1 <addresses> <ifname> <network> <container>" on the host end: enough to build a lost store anew. */
-export const formatAlias = ({ ips, ifname, network, container }: Attachment): string =>
-  `${mark} ${ips.map(({ address }) => address).join(',') || '-'} ${ifname} ${network} ${container}`.slice(
-    0,
-    aliasLengthMax,
-  )
+/**
+ * "tulle1 <addresses> <ifname> <network> <container>" on the host end: enough to build a lost store
+ * anew.
+ */
+export function formatAlias({ ips, ifname, network, container }: Attachment): string {
+  const addresses = ips.map(({ address }) => address).join(',') || '-'
+  return [mark, addresses, ifname, network, container].join(' ').slice(0, aliasLengthMax)
+}
 
 export type Marked = AttachmentId & { readonly addresses: readonly string[] }
 

@@ -23,8 +23,8 @@ export const masqueradeRules = (): readonly Rule[] =>
 const multicast = ['224.0.0.0/4', 'ff00::/8']
 
 /**
- * Destinations that keep the pod's address: its own subnets, multicast, and what the configuration lists; none that another
- * covers, and sorted, so that equal lists are equal chains.
+ * Destinations that keep the pod's address: its own subnets, multicast, and what the configuration
+ * lists; none that another covers, and sorted, so that equal lists are equal chains.
  */
 function exceptionsOf({ ips, masqueradeExcept }: Attachment): readonly Prefix[] {
   const own = ips.map(({ address, subnetBits }) => subnetOf(address, subnetBits))
@@ -41,7 +41,10 @@ const covers = (outer: Prefix, inner: Prefix): boolean =>
 
 export const masqueradePrefix = 'masquerade-'
 
-/** A chain named by its content: attachments with equal exceptions share it, and the kernel counts who does. */
+/**
+ * A chain named by its content: attachments with equal exceptions share it, and the kernel counts
+ * who does.
+ */
 export function masqueradeChainOf(
   table: TableName,
   attachment: Attachment,

@@ -18,8 +18,9 @@ import { ingressRules, ownAddressRules, ownMacRules, ownNeighbourRules } from '.
 import { masqueradeChainOf, masqueradeElements, masqueradeRules } from './masquerade.ts'
 import { addressOf, macOf } from './wiring.ts'
 
-// Two tables. `inet tulle` masquerades, and guards routed pods; `bridge tulle` guards pods on a bridge, whose frames to one
-// another no inet hook sees. Rules are the same for any number of pods: what differs is in sets and maps.
+// Two tables. `inet tulle` masquerades, and guards routed pods; `bridge tulle` guards pods on a
+// bridge, whose frames to one another no inet hook sees. Rules are the same for any number of pods:
+// what differs is in sets and maps.
 
 export const inetTable: TableName = { family: 'inet', table: 'tulle' }
 export const bridgeTable: TableName = { family: 'bridge', table: 'tulle' }
@@ -35,7 +36,10 @@ type SetShape = {
   readonly verdicts: boolean
 }
 
-/** guarded: host end → the check that its pod's packets pass. source4/6, mac: what that pod may send from. */
+/**
+ * guarded: host end → the check that its pod's packets pass. source4/6, mac: what that pod may send
+ * from.
+ */
 const guardSets: readonly SetShape[] = [
   { set: 'guarded', key: ['ifname'], verdicts: true },
   { set: 'mac', key: ['ifname', 'ether_addr'], verdicts: false },
@@ -54,7 +58,10 @@ export const setsOf = (table: TableName): readonly string[] =>
 
 type Chain = { readonly name: ChainName | BaseChain; readonly rules: readonly Rule[] }
 
-/** Guard before conntrack (priority raw, -300), nat where nat goes (srcnat, 100). Chains come before those that jump to them. */
+/**
+ * Guard before conntrack (priority raw, -300), nat where nat goes (srcnat, 100). Chains come before
+ * those that jump to them.
+ */
 function chainsOf(table: TableName): readonly Chain[] {
   const { family } = table
   const named = (chain: string): ChainName => ({ ...table, chain })
@@ -86,7 +93,10 @@ export const tableQueries = (table: TableName): readonly Query[] => [
   ...chainsOf(table).flatMap(chainQueries),
 ]
 
-/** The attachment's own chain, shared by all with the same exceptions; undefined if nothing is masqueraded. */
+/**
+ * The attachment's own chain, shared by all with the same exceptions; undefined if nothing is
+ * masqueraded.
+ */
 export function ownChainOf(
   attachment: Attachment,
 ): { name: ChainName; queries: readonly Query[] } | undefined {
@@ -94,7 +104,10 @@ export function ownChainOf(
   return chain && { name: chain.name, queries: chainQueries(chain) }
 }
 
-/** Every rule that a table must hold for an attachment, as "chain: comment", in order: what CHECK compares. */
+/**
+ * Every rule that a table must hold for an attachment, as "chain: comment", in order: what CHECK
+ * compares.
+ */
 export function rulesOf(table: TableName, attachment: Attachment): readonly string[] {
   const own = table.family === 'inet' ? masqueradeChainOf(table, attachment) : undefined
   return [...chainsOf(table), ...(own ? [own] : [])].flatMap(({ name, rules }) =>

@@ -15,7 +15,7 @@ import { newRoute, scopeLink } from '../wire/rtnl/route.ts'
 import type { Attachment } from './attachment.ts'
 import { bridgeMacOf } from './identity.ts'
 import { bridgeAlias, formatAlias } from './mark.ts'
-import { macOf, type Side, wiringOf } from './wiring.ts'
+import { macOf, type Side, type WiredRoute, wiringOf } from './wiring.ts'
 
 /** One message to the kernel, and what it is for: the words of the error if it is refused. */
 export type Step = {
@@ -27,7 +27,10 @@ export type Step = {
 
 const EEXIST = 17
 
-/** Creates the pair and marks it; the pod's end is born in the namespace behind `netnsFd`, a number of this process. */
+/**
+ * Creates the pair and marks it; the pod's end is born in the namespace behind `netnsFd`, a number
+ * of this process.
+ */
 export const vethSteps = (attachment: Attachment, netnsFd: number): readonly Step[] => [
   {
     what: `create veth ${attachment.link} with ${attachment.ifname} in the pod's namespace`,
@@ -53,7 +56,10 @@ export const bridgeSteps = (name: string, mtuBytes: number): readonly Step[] => 
   { what: `mark bridge ${name} as Tulle's`, query: setAlias(name, bridgeAlias) },
 ]
 
-/** The host's end first: what the pod announces when it comes up (gratuitous ARP) then finds the way open. */
+/**
+ * The host's end first: what the pod announces when it comes up (gratuitous ARP) then finds the way
+ * open.
+ */
 export function hostSteps(
   attachment: Attachment,
   link: IfIndex,
@@ -112,13 +118,14 @@ function restSteps({ neighbours, routes }: Side, { link, name }: Where): readonl
       query: newNeighbour({ link, address, mac }),
     })),
     ...routes.map((route) => ({
-      what:
-        `add route ${formatPrefix(route.destination)} ` +
-        `${route.gateway ? `via ${formatAddress(route.gateway)}` : `scope ${route.scope ?? scopeLink}`} dev ${name}`,
+      what: `add route ${formatPrefix(route.destination)} ${wayOf(route)} dev ${name}`,
       query: newRoute({ ...route, link }),
     })),
   ]
 }
+
+const wayOf = ({ gateway, scope = scopeLink }: WiredRoute): string =>
+  gateway ? `via ${formatAddress(gateway)}` : `scope ${scope}`
 
 export const bridgeAddressStep = (
   name: string,

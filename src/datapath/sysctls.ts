@@ -5,14 +5,20 @@ export type Sysctl = {
   readonly side: 'pod' | 'host'
   readonly path: string
   readonly value: string
-  /** must: without it the pod has no network as asked; should: a precaution, worth a note if it can't be had. */
+  /**
+   * must: without it the pod has no network as asked; should: a precaution, worth a note if it
+   * can't be had.
+   */
   readonly need: 'must' | 'should'
 }
 
 const hasFamily = ({ ips }: Attachment, family: 4 | 6): boolean =>
   ips.some(({ address }) => address.includes(':') === (family === 6))
 
-/** Set between the pod's interface being there and its coming up. `ipv6` false: the kernel runs without IPv6. */
+/**
+ * Set between the pod's interface being there and its coming up. `ipv6` false: the kernel runs
+ * without IPv6.
+ */
 export function podSysctls(attachment: Attachment, ipv6: 'on' | 'off'): readonly Sysctl[] {
   const conf = (
     family: 'ipv4' | 'ipv6',
@@ -64,7 +70,9 @@ export function hostSysctls(attachment: Attachment, ipv6: 'on' | 'off'): readonl
     : refuse
 }
 
-/** Forwarding that the pods need: routed pods always, bridged ones if the bridge is their gateway. */
+/**
+ * Forwarding that the pods need: routed pods always, bridged ones if the bridge is their gateway.
+ */
 export function forwardingSysctls(attachment: Attachment): readonly Sysctl[] {
   const routes = attachment.mode === 'routed' || (attachment.bridge?.addresses.length ?? 0) > 0
   const sysctl = (path: string): Sysctl => ({ side: 'host', path, value: '1', need: 'must' })
@@ -74,5 +82,8 @@ export function forwardingSysctls(attachment: Attachment): readonly Sysctl[] {
   ]
 }
 
-/** Switching this on makes every interface with accept_ra 1 deaf to router advertisements (Linux ip-sysctl.rst). */
+/**
+ * Switching this on makes every interface with accept_ra 1 deaf to router advertisements (Linux
+ * ip-sysctl.rst).
+ */
 export const ipv6Forwarding = 'net/ipv6/conf/all/forwarding'

@@ -17,7 +17,9 @@ export type WiredRoute = {
 }
 export type WiredNeighbour = { readonly address: Address; readonly mac: Mac }
 
-/** What the kernel should show for an attachment, on both sides: ADD makes it, CHECK compares it. */
+/**
+ * What the kernel should show for an attachment, on both sides: ADD makes it, CHECK compares it.
+ */
 export type Wiring = {
   readonly pod: Side
   readonly host: Side
@@ -28,7 +30,10 @@ export type Side = {
   readonly neighbours: readonly WiredNeighbour[]
 }
 
-/** Next hops of routed pods whose IPAM names no gateway: link-local, so they can't clash with any network. */
+/**
+ * Next hops of routed pods whose IPAM names no gateway: link-local, so they can't clash with any
+ * network.
+ */
 const fallbackGateway = { 4: '169.254.1.1', 6: 'fe80::1' } as const
 
 export function wiringOf(attachment: Attachment): Wiring {
@@ -36,9 +41,10 @@ export function wiringOf(attachment: Attachment): Wiring {
 }
 
 /**
- * A pod with a /32 (/128) behind its own veth, and no layer 2 to speak of: each side knows the other's MAC for good, so
- * there is no ARP, no neighbour discovery and nobody to spoof. The host end carries the gateway's address, so that the host
- * has a source address for its own connections to pods and the gateway answers pings.
+ * A pod with a /32 (/128) behind its own veth, and no layer 2 to speak of: each side knows the
+ * other's MAC for good, so there is no ARP, no neighbour discovery and nobody to spoof. The host
+ * end carries the gateway's address, so that the host has a source address for its own connections
+ * to pods and the gateway answers pings.
  */
 function routedWiring(attachment: Attachment): Wiring {
   const podMac = macOf(attachment.podMac)
@@ -79,7 +85,10 @@ function routedWiring(attachment: Attachment): Wiring {
   }
 }
 
-/** As the reference bridge plugin wires it: the pod is in its subnet, the kernel makes the subnet's route. */
+/**
+ * As the reference bridge plugin wires it: the pod is in its subnet, the kernel makes the subnet's
+ * route.
+ */
 function bridgeWiring(attachment: Attachment): Wiring {
   return {
     pod: {
@@ -94,7 +103,10 @@ function bridgeWiring(attachment: Attachment): Wiring {
   }
 }
 
-/** A route without a next hop of its own goes by the gateway of its family, or straight out of the link. */
+/**
+ * A route without a next hop of its own goes by the gateway of its family, or straight out of the
+ * link.
+ */
 function routeOf(route: AttachedRoute, { ips, mode }: Attachment): WiredRoute {
   const destination = networkOf(prefixOf(route.dst))
   const { family } = destination.address
@@ -113,7 +125,10 @@ function routeOf(route: AttachedRoute, { ips, mode }: Attachment): WiredRoute {
   }
 }
 
-/** Attachment texts were made from parsed values: one that can't be read is a bug, or a record that was tampered with. */
+/**
+ * Attachment texts were made from parsed values: one that can't be read is a bug, or a record that
+ * was tampered with.
+ */
 export function addressOf(text: string): Address {
   const address = parseAddress(text)
   if (!address) throw new Error(`Cannot read address ${JSON.stringify(text)} of an attachment`)

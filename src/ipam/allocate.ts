@@ -1,13 +1,21 @@
 import { type Address, formatAddress, offsetAddress, sameAddress } from '../base/address.ts'
 import { isGateway, isInRange, poolName, type Range, type RangeSet } from './ranges.ts'
 
-/** What a pool's book says; the store answers from its index, a test from a map. Nothing here changes the book. */
+/**
+ * What a pool's book says; the store answers from its index, a test from a map. Nothing here
+ * changes the book.
+ */
 export type Book = {
-  /** Who holds the address; 'released' if somebody did; undefined if nobody ever has. */
-  readonly holderOf: (address: Address) => string | 'released' | undefined
+  /**
+   * Who holds the address; 'released' if it waits in this pool to be used again; undefined if it is
+   * free and new to the pool (ranges change, and an address may have been in another pool before).
+   */
+  readonly holderOf: (address: Address, pool: string) => string | 'released' | undefined
   /** Where never-used addresses begin; undefined before the first lease. */
   readonly cursorOf: (pool: string) => Address | undefined
-  /** The address of the pool that was released longest ago, and when, on the store's own counter. */
+  /**
+   * The address of the pool that was released longest ago, and when, on the store's own counter.
+   */
   readonly oldestReleased: (
     pool: string,
   ) => { readonly address: Address; readonly turn: number } | undefined
@@ -31,9 +39,10 @@ export type Allocation =
   | { readonly fault: LeaseFault }
 
 /**
- * One address from each set. A requested address is taken as it is if a set has it. Otherwise never-used addresses come
- * first, in order; when a pool has none left, the one that was released longest ago: so an address that a client may still
- * have in a cache comes back as late as the pool allows.
+ * One address from each set. A requested address is taken as it is if a set has it. Otherwise
+ * never-used addresses come first, in order; when a pool has none left, the one that was released
+ * longest ago: so an address that a client may still have in a cache comes back as late as the pool
+ * allows.
  */
 export function allocate(
   sets: readonly RangeSet[],
@@ -63,7 +72,7 @@ function takeRequested(set: RangeSet, address: Address, book: Book): Taken | Lea
   const range = set.find((candidate) => isInRange(candidate, address))
   if (!range) return { kind: 'address-outside', address, pools: set.map(poolName) }
   if (isGateway(range, address)) return { kind: 'address-is-gateway', address }
-  const holder = book.holderOf(address)
+  const holder = book.holderOf(address, poolName(range))
   if (holder !== undefined && holder !== 'released')
     return { kind: 'address-taken', address, holder }
   return { lease: { address, range, pool: poolName(range) } }
@@ -87,13 +96,16 @@ function takeNext(set: RangeSet, book: Book): Taken | LeaseFault {
   return { kind: 'pool-full', pools: set.map(poolName) }
 }
 
-/** Behind the cursor every address is held or released; ahead of it a few may be held, because they were asked for. */
+/**
+ * Behind the cursor every address is held or released; ahead of it a few may be held, because they
+ * were asked for.
+ */
 function takeNeverUsed(range: Range, book: Book): Taken | undefined {
   const pool = poolName(range)
   let candidate = book.cursorOf(pool) ?? range.first
   while (candidate.value <= range.last.value) {
     const next = offsetAddress(candidate, 1n)
-    if (!isGateway(range, candidate) && book.holderOf(candidate) === undefined)
+    if (!isGateway(range, candidate) && book.holderOf(candidate, pool) === undefined)
       return { lease: { address: candidate, range, pool }, cursor: { pool, next } }
     candidate = next
   }

@@ -45,9 +45,10 @@ export type RangeFault = {
 export type Ranges = { readonly sets: readonly RangeSet[] } | { readonly fault: RangeFault }
 
 /**
- * host-local's rules: the subnet is given as its network address; the gateway is by default the first address after it;
- * a range goes by default from there to the last address that is not the IPv4 broadcast. Unlike host-local, /31, /32, /127
- * and /128 are pools too (RFC 3021, RFC 6164): every address of them, and no gateway unless one is given.
+ * host-local's rules: the subnet is given as its network address; the gateway is by default the
+ * first address after it; a range goes by default from there to the last address that is not the
+ * IPv4 broadcast. Unlike host-local, /31, /32, /127 and /128 are pools too (RFC 3021, RFC 6164):
+ * every address of them, and no gateway unless one is given.
  */
 export function parseRanges(sets: readonly (readonly RangeText[])[], path: string): Ranges {
   const parsed: Range[][] = []
@@ -137,7 +138,7 @@ function refuseClash({ range, set, earlier, path }: Clash): RangeFault | undefin
     return { path: `${path}.subnet`, found, accepted: 'ranges of one family in one set' }
   const taken = [...set, ...earlier.flat()].find((other) => isShared(other, range))
   if (!taken) return undefined
-  const accepted = `a range that does not overlap ${formatPrefix(taken.subnet)}, which comes before it`
+  const accepted = `a range apart from ${formatPrefix(taken.subnet)}, which comes before it`
   return { path: `${path}.subnet`, found, accepted }
 }
 
@@ -152,6 +153,8 @@ export const isInRange = ({ first, last }: Range, address: Address): boolean =>
 export const isGateway = ({ gateway }: Range, address: Address): boolean =>
   gateway !== undefined && sameAddress(gateway, address)
 
-/** Names the pool that a range is: its cursor and its released addresses are kept under this name. */
+/**
+ * Names the pool that a range is: its cursor and its released addresses are kept under this name.
+ */
 export const poolName = ({ first, last }: Range): string =>
   `${formatAddress(first)}-${formatAddress(last)}`

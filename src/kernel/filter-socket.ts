@@ -37,12 +37,18 @@ type Refusal = {
   readonly kernelText: string | undefined
 }
 
-/** Each try answers what the one before it was refused for; a node has at most a few who make the table at once. */
+/**
+ * Each try answers what the one before it was refused for; a node has at most a few who make the
+ * table at once.
+ */
 const attemptsMax = 8
 /** Keeps a batch within a socket buffer; a rebuild of a large node is several batches. */
 const elementsPerBatch = 500
 
-/** nf_tables in the host's namespace: attachments' elements in the tables that datapath/ruleset.ts describes. */
+/**
+ * nf_tables in the host's namespace: attachments' elements in the tables that datapath/ruleset.ts
+ * describes.
+ */
 export class FilterSocket {
   readonly #socket: NetlinkSocket
 
@@ -60,8 +66,9 @@ export class FilterSocket {
   }
 
   /**
-   * Puts an attachment's elements in. The common case is one batch of elements; what that is refused for (no such chain,
-   * no such table, an element left by a process that was killed) is made first, and it is tried again.
+   * Puts an attachment's elements in. The common case is one batch of elements; what that is
+   * refused for (no such chain, no such table, an element left by a process that was killed) is
+   * made first, and it is tried again.
    * @param whenLost tells every attachment of this node, to fill a table that had to be made.
    */
   attach(
@@ -79,7 +86,9 @@ export class FilterSocket {
       else if (!this.#makeChain(attachment)) whenLost((all) => this.#makeTables(attachment, all))
     }
     throw new KernelRefusal({
-      what: `add nftables elements of ${nameOf(attachment)} (${attemptsMax} tries; somebody keeps changing our table)`,
+      what:
+        `add nftables elements of ${nameOf(attachment)} ` +
+        `(${attemptsMax} tries; somebody keeps changing our table)`,
       errno: errno.EAGAIN,
     })
   }
@@ -117,7 +126,10 @@ export class FilterSocket {
       if (chain.startsWith(masqueradePrefix)) this.#dropChain({ ...tables[0], chain })
   }
 
-  /** Removes the tables if no set of theirs has an element; a change by anybody in between leaves them. */
+  /**
+   * Removes the tables if no set of theirs has an element; a change by anybody in between leaves
+   * them.
+   */
   dropEmptyTables(): void {
     const generation = this.generation()
     if (this.#every((_, element) => [element]).length > 0) return

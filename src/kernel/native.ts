@@ -1,7 +1,10 @@
 import { closeSync, constants, openSync, writeSync } from 'node:fs'
 import { getAsset, isSea } from 'node:sea'
 
-/** What native/tulle.c exports. Numbers below zero are -errno; `netnsFd` -1 means "the namespace of this process". */
+/**
+ * What native/tulle.c exports. Numbers below zero are -errno; `netnsFd` -1 means "the namespace of
+ * this process".
+ */
 export type Native = {
   readonly socketIn: (netnsFd: number, protocol: number) => number
   readonly netnsCookie: (socketFd: number) => bigint | number
@@ -14,13 +17,17 @@ export type Native = {
   readonly exit: (code: number) => never
 }
 
-/** asm-generic/fcntl.h: __O_TMPFILE | O_DIRECTORY; a file without a name, gone with its last descriptor. */
+/**
+ * asm-generic/fcntl.h: __O_TMPFILE | O_DIRECTORY; a file without a name, gone with its last
+ * descriptor.
+ */
 const O_TMPFILE = 0o20200000
 const folders = ['/dev/shm', '/run', '/tmp', '/var/tmp', '/opt/cni/bin']
 
 /**
- * Loads the native part: from the executable's asset through a file that never has a name, or, when Node runs the sources,
- * from the file that the build left beside the executable. Some of the folders may be mounted noexec, so each is tried.
+ * Loads the native part: from the executable's asset through a file that never has a name, or, when
+ * Node runs the sources, from the file that the build left beside the executable. Some of the
+ * folders may be mounted noexec, so each is tried.
  */
 export function loadNative(): Native {
   const holder: { exports: unknown } = { exports: {} }

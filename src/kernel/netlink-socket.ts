@@ -14,9 +14,15 @@ import { errno, KernelRefusal } from './refusal.ts'
 export const NETLINK_ROUTE = 0
 export const NETLINK_NETFILTER = 12
 
-/** One datagram's room: the kernel fills dump datagrams up to 32 KiB (or less), and single answers fit by far. */
+/**
+ * One datagram's room: the kernel fills dump datagrams up to 32 KiB (or less), and single answers
+ * fit by far.
+ */
 const receiveBytes = 64 * 1024
-/** A dump that changes under the reader is read again; on a node where links never rest we give up and say so. */
+/**
+ * A dump that changes under the reader is read again; on a node where links never rest we give up
+ * and say so.
+ */
 const dumpAttemptsMax = 8
 
 /** How one of several queries fared; errno 0 is success. */
@@ -27,8 +33,9 @@ export type Fared = {
 }
 
 /**
- * A netlink socket that lives in one network namespace. The kernel handles requests inside send(2), so answers to
- * everything but dumps are waiting when it returns: every method is synchronous, and none runs code in another namespace.
+ * A netlink socket that lives in one network namespace. The kernel handles requests inside send(2),
+ * so answers to everything but dumps are waiting when it returns: every method is synchronous, and
+ * none runs code in another namespace.
  */
 export class NetlinkSocket {
   readonly #native: Native
@@ -72,8 +79,9 @@ export class NetlinkSocket {
   }
 
   /**
-   * One atomic nf_tables batch (its messages already wrapped by `nftBatch`); the refusals, none if it was committed.
-   * The kernel goes on after a bad message and reports every one, but commits nothing.
+   * One atomic nf_tables batch (its messages already wrapped by `nftBatch`); the refusals, none if
+   * it was committed. The kernel goes on after a bad message and reports every one, but commits
+   * nothing.
    */
   commitBatch(
     queries: readonly Query[],
@@ -93,11 +101,15 @@ export class NetlinkSocket {
 
   #dump(what: string, query: Query): readonly Message[] {
     for (let attempt = 0; attempt < dumpAttemptsMax; attempt++) {
-      const sequence = this.#send([query])
-      const messages: Message[] = []
-      let state: 'more' | 'done' | 'torn' = 'more'
-      while (state === 'more') state = this.#readDump({ what, sequence, messages })
-      if (state === 'done') return messages
+      const replies = this.#readDump(this.#send([query]))
+      const end = replies.at(-1)
+      if (end && end.kind !== 'message' && end.errno !== 0) {
+        const kernelText = end.kind === 'verdict' ? end.text : undefined
+        throw new KernelRefusal({ what, errno: end.errno, kernelText })
+      }
+      const isTorn = replies.some((reply) => (flagsOf(reply) & NLM_F_DUMP_INTR) !== 0)
+      if (!isTorn)
+        return replies.flatMap((reply) => (reply.kind === 'message' ? reply.message : []))
     }
     throw new KernelRefusal({
       what: `${what} (${dumpAttemptsMax} dumps were interrupted by changes, NLM_F_DUMP_INTR)`,
@@ -105,29 +117,20 @@ export class NetlinkSocket {
     })
   }
 
-  #readDump(dump: {
-    what: string
-    sequence: number
-    messages: Message[]
-  }): 'more' | 'done' | 'torn' {
-    let torn = false
-    for (const reply of this.#receive('wait')) {
-      if (reply.kind === 'message' && reply.message.sequence === dump.sequence) {
-        torn ||= (reply.message.flags & NLM_F_DUMP_INTR) !== 0
-        dump.messages.push(reply.message)
-      } else if (reply.kind !== 'message' && reply.sequence === dump.sequence) {
-        if (reply.kind === 'done') torn ||= (reply.flags & NLM_F_DUMP_INTR) !== 0
-        if (reply.errno === 0) return torn ? 'torn' : 'done'
-        const kernelText = reply.kind === 'verdict' ? reply.text : undefined
-        throw new KernelRefusal({ what: dump.what, errno: reply.errno, kernelText })
+  /** Every reply to the dump, its end last; the kernel makes more as these are read. */
+  #readDump(sequence: number): readonly Reply[] {
+    const replies: Reply[] = []
+    for (;;)
+      for (const reply of this.#receive('wait')) {
+        if (sequenceOf(reply) !== sequence) continue
+        replies.push(reply)
+        if (reply.kind !== 'message') return replies
       }
-    }
-    if (!torn) return 'more'
-    this.#drain()
-    return 'torn'
   }
 
-  /** Sends, then reads what is waiting until the last query's answer has come or nothing is left. */
+  /**
+   * Sends, then reads what is waiting until the last query's answer has come or nothing is left.
+   */
   #converse(queries: readonly Query[]): { first: number; replies: readonly Reply[] } {
     const first = this.#send(queries)
     const replies: Reply[] = []
@@ -155,10 +158,14 @@ export class NetlinkSocket {
       throw new Error(`Cannot read the kernel's answer: ${length} bytes, room for ${receiveBytes}`)
     return decodeReplies(Uint8Array.prototype.slice.call(this.#buffer, 0, length))
   }
+}
 
-  #drain(): void {
-    while (this.#receive('poll').length > 0);
-  }
+const sequenceOf = (reply: Reply): number =>
+  reply.kind === 'message' ? reply.message.sequence : reply.sequence
+
+function flagsOf(reply: Reply): number {
+  if (reply.kind === 'verdict') return 0
+  return reply.kind === 'message' ? reply.message.flags : reply.flags
 }
 
 function fate(replies: readonly Reply[], sequence: number): Fared {

@@ -18,7 +18,10 @@ function isExecutable(file: string): boolean {
 /** What a plugin may print at most; a result is some hundred bytes. */
 const outputBytesMax = 16 * 1024 * 1024
 
-/** Runs a program to its end with `input` on standard input; its standard error goes where ours goes. */
+/**
+ * Runs a program to its end with `input` on standard input; its standard error goes where ours
+ * goes.
+ */
 export function runProgram(file: string, input: string, env: NodeJS.ProcessEnv): Finished {
   // Loaded here: it takes a millisecond that only calls with an external IPAM should pay.
   const { spawnSync } = process.getBuiltinModule('node:child_process')

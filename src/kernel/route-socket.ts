@@ -95,7 +95,10 @@ export class RouteSocket {
     })
   }
 
-  /** True if the kernel can make veth pairs: it finds fault with a malformed one, instead of not knowing it. */
+  /**
+   * True if the kernel can make veth pairs: it finds fault with a malformed one, instead of not
+   * knowing it.
+   */
   canMake(probe: Query): boolean {
     return this.#socket.exchange([probe])[0]?.errno !== errno.EOPNOTSUPP
   }

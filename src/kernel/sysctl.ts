@@ -34,12 +34,16 @@ export class Sysctls {
   }
 }
 
-/** False on a kernel that was started with ipv6.disable=1: there is nothing to set, and no address to give. */
+/**
+ * False on a kernel that was started with ipv6.disable=1: there is nothing to set, and no address
+ * to give.
+ */
 export const hasIpv6 = (): boolean => existsSync(`${root}/net/ipv6/conf`)
 
 /**
- * Interfaces of the process's own namespace that listen to router advertisements as hosts do (accept_ra 1). Switching
- * forwarding on would cost them their default route, unless they are set to 2 first.
+ * Interfaces of the process's own namespace that listen to router advertisements as hosts do
+ * (accept_ra 1). Switching forwarding on would cost them their default route, unless they are set
+ * to 2 first.
  */
 export function listeners(sysctls: Sysctls): readonly string[] {
   return readdirSync(`${root}/net/ipv6/conf`).filter(

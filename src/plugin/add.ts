@@ -61,7 +61,8 @@ function chained({ config }: Call): string {
   throw fault(
     code.invalidConfig,
     "a pod's interface can be made only once",
-    `there is a prevResult, and the configuration asks for ${config.mode === undefined ? 'ipam' : 'mode'}; ` +
+    'there is a prevResult, and the configuration asks for ' +
+      `${config.mode === undefined ? 'ipam' : 'mode'}; ` +
       'put this plugin first in the list, or drop its keys "ipam" and "mode"',
   )
 }
@@ -91,7 +92,10 @@ function undoAll(undo: Undo, refusal: unknown): unknown {
 
 type Leased = { readonly attachment: Attachment; readonly dns: Result['dns'] }
 
-/** The record is durable before anything is in the kernel: whoever is killed later leaves a name to clean up by. */
+/**
+ * The record is durable before anything is in the kernel: whoever is killed later leaves a name to
+ * clean up by.
+ */
 function lease(call: Call, { host }: Sockets, undo: Undo): Leased {
   const { config, environment, id } = call
   const source = { id, config, environment, uplinkMtuBytes: config.mtu || uplinkMtuBytes(host) }
@@ -125,7 +129,10 @@ function lease(call: Call, { host }: Sockets, undo: Undo): Leased {
   return { attachment, dns: result.dns }
 }
 
-/** After a boot nothing of the store is alive any more: all of it is given back in the transaction of the first ADD. */
+/**
+ * After a boot nothing of the store is alive any more: all of it is given back in the transaction
+ * of the first ADD.
+ */
 function startLife(store: LeaseStore, host: RouteSocket): void {
   const stamp = lifeStamp(host.netnsCookie())
   const known = store.meta('life')
@@ -141,7 +148,8 @@ function refuseSecond({ id }: Call, store: LeaseStore): void {
   throw fault(
     code.alreadyAttached,
     'container is attached already',
-    `container ${id.container} has ${id.ifname} on network ${id.network} (${addresses}); call DEL first`,
+    `container ${id.container} has ${id.ifname} on network ${id.network} (${addresses}); ` +
+      'call DEL first',
   )
 }
 
@@ -172,7 +180,10 @@ function givenBy({ ips }: Result): readonly Given[] {
 
 type Wiring = { readonly attachment: Attachment; readonly sockets: Sockets; readonly undo: Undo }
 
-/** Guard and masquerade first, the pod's end last: no packet passes before everything is in its place. */
+/**
+ * Guard and masquerade first, the pod's end last: no packet passes before everything is in its
+ * place.
+ */
 function wire(call: Call, { attachment, sockets, undo }: Wiring): Link | undefined {
   const { native, note } = call
   const { host, pod, netnsFd } = sockets

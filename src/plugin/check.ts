@@ -53,7 +53,10 @@ const checkFault = (found: readonly string[]): Error =>
     `${found.join('; ')}; delete the pod and let it be made again`,
   )
 
-/** What prevResult says of our interface; plugins behind us may have changed it since, and are right then. */
+/**
+ * What prevResult says of our interface; plugins behind us may have changed it since, and are right
+ * then.
+ */
 function claimedBy({ environment, id }: Call, { interfaces, ips, routes }: Result): Claimed {
   const index = interfaces.findIndex(
     ({ name, sandbox }) => name === environment.ifname && sandbox !== undefined,

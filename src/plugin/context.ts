@@ -33,7 +33,10 @@ export function readCall(native: Native, environment: Environment, input: string
 
 const defaultDataDir = '/var/lib/cni/tulle'
 
-/** Where the store of this network is; host-local's own default is only adopted from, never written to. */
+/**
+ * Where the store of this network is; host-local's own default is only adopted from, never written
+ * to.
+ */
 export function dataDirOf({ ipam, dataDir }: NetworkConfig): string {
   const chosen = (isBuiltIn(ipam) ? ipam?.dataDir : undefined) ?? dataDir
   return chosen === undefined || chosen === '' ? defaultDataDir : chosen
@@ -47,28 +50,24 @@ export const delegateOf = ({ ipam }: NetworkConfig): string | undefined =>
   ipam?.type && !isBuiltIn(ipam) ? ipam.type : undefined
 
 /** The store, locked, for one transaction: committed if `use` returns, rolled back if it throws. */
-export function withStore<T>({ native, config }: Call, use: (store: LeaseStore) => T): T {
-  const store = LeaseStore.open(dataDirOf(config), native.lock)
-  let result: T
-  try {
-    result = use(store)
-  } catch (refusal) {
-    store.rollback()
-    throw refusal
-  }
-  store.commit()
-  return result
-}
+export const withStore = <T>({ native, config }: Call, use: (store: LeaseStore) => T): T =>
+  LeaseStore.use(dataDirOf(config), native.lock, use)
 
 /** As `withStore`, but a store that was never made is not made now: nothing can be in it. */
 export function withExistingStore<T>(call: Call, use: (store: LeaseStore) => T): T | undefined {
   return existsSync(`${dataDirOf(call.config)}/tulle.db`) ? withStore(call, use) : undefined
 }
 
-/** f_type of nsfs (linux/magic.h, NSFS_MAGIC): what a path under /run/netns is once a namespace is mounted there. */
+/**
+ * f_type of nsfs (linux/magic.h, NSFS_MAGIC): what a path under /run/netns is once a namespace is
+ * mounted there.
+ */
 const NSFS_MAGIC = 0x6e736673
 
-/** Opens CNI_NETNS; refuses what is no network namespace, and the plugin's own (specification "CNI_NETNS"). */
+/**
+ * Opens CNI_NETNS; refuses what is no network namespace, and the plugin's own (specification
+ * "CNI_NETNS").
+ */
 export function openNetns({ netns, mayShareNetns }: Environment): number {
   const fd = openOrRefuse(netns)
   try {
@@ -76,7 +75,7 @@ export function openNetns({ netns, mayShareNetns }: Environment): number {
       throw fault(
         code.invalidNetns,
         'CNI_NETNS is not a network namespace',
-        `${netns} is an ordinary file: nothing is mounted there; the namespace may have been removed`,
+        `${netns} is an ordinary file: nothing is mounted there; was the namespace removed?`,
       )
     if (!mayShareNetns && isOwnNetns(fstatSync(fd)))
       throw fault(

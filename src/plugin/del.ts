@@ -4,7 +4,10 @@ import { type Call, isOwnNetns } from './context.ts'
 import { delegate } from './delegate.ts'
 import { detach } from './detach.ts'
 
-/** Takes a pod's interface away. What is not there is not missed: no namespace, no record, no link, any number of times. */
+/**
+ * Takes a pod's interface away. What is not there is not missed: no namespace, no record, no link,
+ * any number of times.
+ */
 export function del(call: Call): void {
   const { netns, mayShareNetns } = call.environment
   const target = netns === '' ? undefined : statSync(netns, { throwIfNoEntry: false })

@@ -1,3 +1,4 @@
+import { describe } from '../cni/config.ts'
 import type { Verb } from '../cni/environment.ts'
 import { type CniFault, code, fault } from '../cni/fault.ts'
 import { type Result, readResult } from '../cni/result.ts'
@@ -5,8 +6,9 @@ import { findProgram, runProgram } from '../kernel/program.ts'
 import { type Call, delegateOf } from './context.ts'
 
 /**
- * Runs the configured external IPAM plugin (specification section 4, "Delegation"): same environment but for CNI_COMMAND,
- * the configuration byte for byte on standard input. Undefined if IPAM is built in or there is none.
+ * Runs the configured external IPAM plugin (specification section 4, "Delegation"): same
+ * environment but for CNI_COMMAND, the configuration byte for byte on standard input. Undefined if
+ * IPAM is built in or there is none.
  */
 export function delegate(call: Call, verb: Verb): Result | undefined {
   const type = delegateOf(call.config)
@@ -32,7 +34,8 @@ function notFound(type: string, path: readonly string[]): CniFault {
   return fault(
     code.delegate,
     `failed to find plugin ${JSON.stringify(type)} in path [${path.join(' ')}]`,
-    `ipam.type names an executable that is in none of these folders; install it, or use "host-local", which is built in`,
+    'ipam.type names an executable that is in none of these folders; install it, or use ' +
+      '"host-local", which is built in',
   )
 }
 
@@ -55,7 +58,8 @@ function delegateFault({ type, verb, exit, stdout }: Outcome): CniFault {
   return fault(
     code.delegate,
     `IPAM plugin ${type} failed`,
-    `${verb} ended with exit code ${exit} and ${stdout === '' ? 'no output' : `output ${JSON.stringify(stdout.slice(0, 200))}`}; its standard error is in the runtime's log`,
+    `${verb} ended with exit code ${exit} and printed ${shown(stdout)}; ` +
+      "its standard error is in the runtime's log",
   )
 }
 
@@ -65,9 +69,11 @@ function parseOutput({ type, stdout }: Outcome): unknown {
   throw fault(
     code.delegate,
     `IPAM plugin ${type} gave no result`,
-    `ADD succeeded but printed ${stdout === '' ? 'nothing' : JSON.stringify(stdout.slice(0, 200))}; it must print a result object`,
+    `ADD succeeded but printed ${shown(stdout)}; it must print a result object`,
   )
 }
+
+const shown = (text: string): string => (text === '' ? 'nothing' : describe(text))
 
 function parseObject(text: string): Record<string, unknown> | undefined {
   try {

@@ -30,7 +30,10 @@ export type Source = {
 
 const ipv6MtuMin = 1280 // RFC 8200 section 5
 
-/** The attachment that a request asks for; every refusal names the key, what was found and what is accepted. */
+/**
+ * The attachment that a request asks for; every refusal names the key, what was found and what is
+ * accepted.
+ */
 export function describeAttachment(source: Source): Attachment {
   const { id, config } = source
   const identity = identityOf(id)
@@ -54,7 +57,10 @@ export function describeAttachment(source: Source): Attachment {
   }
 }
 
-/** A bridge that is a gateway needs an address: without one from IPAM, the first of the subnet (as the reference plugin). */
+/**
+ * A bridge that is a gateway needs an address: without one from IPAM, the first of the subnet (as
+ * the reference plugin).
+ */
 function attachedIp({ prefix, gateway }: Given, config: NetworkConfig): AttachedIp {
   const isGateway = config.mode === 'bridge' && (config.isGateway || config.isDefaultGateway)
   const fallback = isGateway ? offsetAddress(boundsOf(prefix).first, 1n) : undefined
@@ -83,10 +89,14 @@ function bridgeWish(config: NetworkConfig, ips: readonly AttachedIp[]): BridgeWi
   }
 }
 
+const hostBits = { 4: 32, 6: 128 } as const
 const anywhere = { 4: '0.0.0.0/0', 6: '::/0' } as const
 const familyOf = (text: string): 4 | 6 => (text.includes(':') ? 6 : 4)
 
-/** The configured routes, and a default route where one is due: a bridge that is the default gateway, a routed pod without routes. */
+/**
+ * The configured routes, and a default route where one is due: a bridge that is the default
+ * gateway, a routed pod without routes.
+ */
 function routesOf(
   { config, routes, ips: given }: Source,
   ips: readonly AttachedIp[],
@@ -165,7 +175,8 @@ export function refuseUnfit({
     throw invalid(
       'ipam',
       ipam,
-      'an IPAM such as {"type": "host-local", "ranges": [[{"subnet": "10.244.1.0/24"}]]}; only mode "bridge" works without addresses',
+      'an IPAM such as {"type": "host-local", "ranges": [[{"subnet": "10.244.1.0/24"}]]}; ' +
+        'only mode "bridge" works without addresses',
     )
   if (!hasIpam && cniVersion < '0.3.0')
     throw invalid('ipam', ipam, `an IPAM: a result of CNI ${cniVersion} must carry an address`)
@@ -195,7 +206,7 @@ export function resultOf(attachment: Attachment, source: ResultSource): Result {
       : interfaces,
     ips: ips.map(({ address, subnetBits, gateway }) =>
       present({
-        address: `${address}/${mode === 'routed' ? (address.includes(':') ? 128 : 32) : subnetBits}`,
+        address: `${address}/${mode === 'routed' ? hostBits[familyOf(address)] : subnetBits}`,
         gateway: gateway ?? undefined,
         interface: bridge ? 2 : 1,
       }),

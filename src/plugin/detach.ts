@@ -9,8 +9,9 @@ import { bridgeLeftBy, dropBridge } from './host.ts'
 import { hostLocalFolder } from './lease.ts'
 
 /**
- * Takes an attachment away, in the order in which a process may be killed at any point and the next try still finds the
- * rest: the link, then the elements, then the record and its addresses. Nothing there is nothing to do.
+ * Takes an attachment away, in the order in which a process may be killed at any point and the next
+ * try still finds the rest: the link, then the elements, then the record and its addresses. Nothing
+ * there is nothing to do.
  */
 export function detach(call: Call): void {
   const host = new RouteSocket(call.native, -1, 'the host')
@@ -40,8 +41,9 @@ type Doomed = {
 }
 
 /**
- * The attachment's elements, its bridge if it was the last port, the tables if they are empty. Under the store's lock: an
- * ADD writes its record before it touches the kernel, so who is not in the store needs neither bridge nor table.
+ * The attachment's elements, its bridge if it was the last port, the tables if they are empty.
+ * Under the store's lock: an ADD writes its record before it touches the kernel, so who is not in
+ * the store needs neither bridge nor table.
  */
 export function dropKernelState(call: Call, { attachment, store, host }: Doomed): void {
   const filter = new FilterSocket(call.native)
@@ -60,7 +62,10 @@ export function releaseAddresses(call: Call, store: LeaseStore, id: AttachmentId
   store.release(id)
 }
 
-/** A link of ours that no record tells of (the store was lost): its elements are known by their comment. */
+/**
+ * A link of ours that no record tells of (the store was lost): its elements are known by their
+ * comment.
+ */
 function dropUnrecorded(call: Call): void {
   const filter = new FilterSocket(call.native)
   const name = nameOf(call.id)

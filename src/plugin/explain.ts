@@ -1,8 +1,11 @@
 import { CniFault, code, type Fault } from '../cni/fault.ts'
 import { errno, KernelRefusal } from '../kernel/refusal.ts'
-import { StoreBroken, StoreBusy, sqliteCode } from '../store/lease-store.ts'
+import { StoreBroken, StoreBusy, sqliteCode } from '../store/database.ts'
 
-/** Any failure as the error object that a runtime shows: code, what was tried, then what was found and the remedy. */
+/**
+ * Any failure as the error object that a runtime shows: code, what was tried, then what was found
+ * and the remedy.
+ */
 export function explain(refusal: unknown): Fault {
   if (refusal instanceof CniFault) return refusal.fault
   if (refusal instanceof AggregateError) return explainSeveral(refusal)
@@ -31,7 +34,7 @@ function explainSeveral({ errors, message }: AggregateError): Fault {
 const kernelRemedies: Readonly<Record<number, string>> = {
   1: 'run the plugin as root: it needs CAP_NET_ADMIN and CAP_SYS_ADMIN',
   [errno.EEXIST]:
-    'something of that name is there already; find it with "ip -d link", and remove it if nobody needs it',
+    'something of that name is there already; find it with "ip -d link", remove it if it is stale',
   [errno.EOPNOTSUPP]: 'this kernel lacks what was asked for',
   [errno.ENODEV]: 'the link was removed meanwhile; try again',
   12: 'the kernel is out of memory; try again',

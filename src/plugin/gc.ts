@@ -9,8 +9,8 @@ import { delegate } from './delegate.ts'
 import { dropKernelState, releaseAddresses } from './detach.ts'
 
 /**
- * Collects what is left of this network's attachments that the runtime does not list: records, addresses, links, elements.
- * Goes on after a fault and reports at the end (specification, "GC").
+ * Collects what is left of this network's attachments that the runtime does not list: records,
+ * addresses, links, elements. Goes on after a fault and reports at the end (specification, "GC").
  */
 export function gc(call: Call): void {
   const isValid = validAttachments(call)
@@ -38,7 +38,10 @@ export function gc(call: Call): void {
 
 type IsValid = (id: AttachmentId) => boolean
 
-/** Absent is not empty: a caller that forgets the list would otherwise delete every living pod's network. */
+/**
+ * Absent is not empty: a caller that forgets the list would otherwise delete every living pod's
+ * network.
+ */
 function validAttachments({ config, id }: Call): IsValid {
   if (!isAtLeast(config.cniVersion, '1.1.0'))
     throw fault(
@@ -82,7 +85,10 @@ function collectRecords(call: Call, { host, isValid, attempt }: Collecting): voi
   })
 }
 
-/** Elements of attachments that no record tells of: a store was lost, or a process killed at a bad moment. */
+/**
+ * Elements of attachments that no record tells of: a store was lost, or a process killed at a bad
+ * moment.
+ */
 function collectElements(call: Call, isValid: IsValid): void {
   const filter = new FilterSocket(call.native)
   const prefix = `${call.id.network}/`

@@ -15,7 +15,10 @@ import { deleteAddress } from '../wire/rtnl/address.ts'
 import { IFF_PROMISC, IFF_UP, type Link, setLink } from '../wire/rtnl/link.ts'
 
 const defaultMtuBytes = 1500
-/** Addresses of documentation (RFC 5737, RFC 3849): a question to the routing table; no packet is sent. */
+/**
+ * Addresses of documentation (RFC 5737, RFC 3849): a question to the routing table; no packet is
+ * sent.
+ */
 const anywhere = ['192.0.2.1', '2001:db8::1']
 
 /** MTU of the link that leads out of this node; 1500 if none does. */
@@ -31,7 +34,9 @@ export function uplinkMtuBytes(host: RouteSocket): number {
 
 export type Writing = { readonly sysctls: Sysctls; readonly note: (text: string) => void }
 
-/** Writes what must be so or fails; what only should be so and can't (read-only /proc/sys) is noted. */
+/**
+ * Writes what must be so or fails; what only should be so and can't (read-only /proc/sys) is noted.
+ */
 export function applySysctls(wanted: readonly Sysctl[], { sysctls, note }: Writing): void {
   for (const { path, value, need } of wanted) {
     try {
@@ -43,7 +48,10 @@ export function applySysctls(wanted: readonly Sysctl[], { sysctls, note }: Writi
   }
 }
 
-/** As `applySysctls` for forwarding: what is switched on is said, and hosts that listen to routers go on doing so. */
+/**
+ * As `applySysctls` for forwarding: what is switched on is said, and hosts that listen to routers
+ * go on doing so.
+ */
 export function switchForwardingOn(wanted: readonly Sysctl[], { sysctls, note }: Writing): void {
   for (const { path, value } of wanted) {
     try {
@@ -62,7 +70,8 @@ function sysctlFault(path: string, value: string, refusal: unknown): Error {
   return fault(
     code.io,
     'cannot set a sysctl that pods need',
-    `${reason}; set ${path.replaceAll('/', '.')}=${value} on the node, or make /proc/sys writable for the runtime`,
+    `${reason}; set ${path.replaceAll('/', '.')}=${value} on the node, ` +
+      'or make /proc/sys writable for the runtime',
   )
 }
 
@@ -75,7 +84,8 @@ export function ensureBridge(host: RouteSocket, wish: BridgeWish, mtuBytes: numb
     throw fault(
       code.hostConflict,
       `${name} is not a bridge`,
-      `link ${name} exists and is ${link?.kind ?? 'gone again'}; choose another "bridge", or remove that link`,
+      `link ${name} exists and is ${link?.kind ?? 'gone again'}; ` +
+        'choose another "bridge", or remove that link',
     )
   addBridgeAddresses(host, wish, link)
   const isUp = (link.flags & IFF_UP) !== 0

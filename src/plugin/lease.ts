@@ -3,16 +3,21 @@ import { type Address, formatAddress, parseAddress } from '../base/address.ts'
 import type { RangeConfig } from '../cni/config.ts'
 import { code, fault } from '../cni/fault.ts'
 import { isAtLeast } from '../cni/version.ts'
+import type { AttachmentId } from '../datapath/attachment.ts'
 import { parseAlias } from '../datapath/mark.ts'
 import { allocate, explainLeaseFault, type Leased, type LeaseFault } from '../ipam/allocate.ts'
 import { isInRange, parseRanges, poolName, type RangeSet } from '../ipam/ranges.ts'
 import type { RouteSocket } from '../kernel/route-socket.ts'
 import { bootMilliseconds } from '../store/boot.ts'
+import { LOCK_EX } from '../store/database.ts'
 import { directoryStamp, readHostLocal } from '../store/host-local.ts'
-import { type LeaseStore, LOCK_EX } from '../store/lease-store.ts'
+import type { LeaseStore } from '../store/lease-store.ts'
 import { type Call, dataDirOf } from './context.ts'
 
-/** The configured range sets: the runtime's (capability ipRanges) first, then the inline range, then `ranges`. */
+/**
+ * The configured range sets: the runtime's (capability ipRanges) first, then the inline range, then
+ * `ranges`.
+ */
 export function rangeSetsOf({ config }: Call): readonly RangeSet[] {
   const { ipam = {}, runtimeConfig, cniVersion } = config
   const { subnet, rangeStart, rangeEnd, gateway } = ipam
@@ -49,7 +54,10 @@ export function rangeSetsOf({ config }: Call): readonly RangeSet[] {
   return parsed.sets
 }
 
-/** Addresses that the runtime asks for: CNI_ARGS IP, args.cni.ips and the capability `ips`, all of them. */
+/**
+ * Addresses that the runtime asks for: CNI_ARGS IP, args.cni.ips and the capability `ips`, all of
+ * them.
+ */
 function requestedAddresses({ environment, config }: Call): readonly Address[] {
   const texts = [
     ...(environment.args.get('IP') ?? '').split(','),
@@ -68,7 +76,10 @@ function requestedAddresses({ environment, config }: Call): readonly Address[] {
   return [...new Map(addresses.map((address) => [formatAddress(address), address])).values()]
 }
 
-/** Leases one address of each range set, in the store's transaction; nothing is written if that can't be. */
+/**
+ * Leases one address of each range set, in the store's transaction; nothing is written if that
+ * can't be.
+ */
 export function leaseAddresses(call: Call, store: LeaseStore): readonly Leased[] {
   const sets = rangeSetsOf(call)
   const outcome = allocate(sets, requestedAddresses(call), store.book(call.id.network))
@@ -103,21 +114,24 @@ export function hostLocalFolder({ config, id }: Call): string {
 }
 
 /**
- * Takes over leases that are not in the book: those of a host-local directory that changed since it was last read, and, for
- * a store that was lost, those that the kernel still shows on our links.
+ * Takes over leases that are not in the book: those of a host-local directory that changed since it
+ * was last read, and, for a store that was lost, those that the kernel still shows on our links.
  */
 export function adoptLeases(call: Call, store: LeaseStore, host: RouteSocket): void {
-  const sets = rangeSetsOf(call)
-  if (store.isFresh)
+  const adopter = { store, sets: rangeSetsOf(call) }
+  const recovered = `recovered ${call.id.network}`
+  if (store.meta(recovered) === undefined) {
     for (const { alias } of host.links()) {
       const marked = parseAlias(alias)
-      if (!marked) continue
+      if (marked?.network !== call.id.network) continue
       adopt(
-        { store, sets },
+        adopter,
         marked,
         marked.addresses.flatMap((text) => parseAddress(text) ?? []),
       )
     }
+    store.setMeta(recovered, 'yes')
+  }
   const folder = hostLocalFolder(call)
   const stamp = directoryStamp(folder)
   const key = `adopted ${folder}`
@@ -125,7 +139,7 @@ export function adoptLeases(call: Call, store: LeaseStore, host: RouteSocket): v
   const unlock = lockHostLocal(call, folder)
   try {
     for (const { address, container, ifname } of readHostLocal(folder, bootMilliseconds()))
-      adopt({ store, sets }, { network: call.id.network, container, ifname }, [address])
+      adopt(adopter, { network: call.id.network, container, ifname }, [address])
     store.setMeta(key, directoryStamp(folder) ?? stamp)
   } finally {
     unlock()
@@ -134,19 +148,14 @@ export function adoptLeases(call: Call, store: LeaseStore, host: RouteSocket): v
 
 type Adopter = { readonly store: LeaseStore; readonly sets: readonly RangeSet[] }
 
-function adopt({ store, sets }: Adopter, id: Call['id'], addresses: readonly Address[]): void {
+function adopt({ store, sets }: Adopter, id: AttachmentId, addresses: readonly Address[]): void {
   const book = store.book(id.network)
-  const free = addresses.filter((address) =>
-    [undefined, 'released'].includes(book.holderOf(address)),
-  )
-  const poolOf = (address: Address): string => {
+  for (const address of addresses) {
     const range = sets.flat().find((candidate) => isInRange(candidate, address))
-    return range ? poolName(range) : 'adopted'
+    const pool = range ? poolName(range) : 'adopted'
+    const holder = book.holderOf(address, pool)
+    if (holder === undefined || holder === 'released') store.hold(id, [{ address, pool }])
   }
-  store.hold(
-    id,
-    free.map((address) => ({ address, pool: poolOf(address) })),
-  )
 }
 
 /** host-local holds this lock while it works; without the file it never has. */

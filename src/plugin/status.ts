@@ -11,7 +11,10 @@ import { delegate } from './delegate.ts'
 import { refuseUnfit } from './describe.ts'
 import { poolFaultOf } from './lease.ts'
 
-/** Whether an ADD could be served now. Runtimes ask every few seconds, so nothing here takes long or writes. */
+/**
+ * Whether an ADD could be served now. Runtimes ask every few seconds, so nothing here takes long or
+ * writes.
+ */
 export function status(call: Call): void {
   const { config } = call
   if (!isAtLeast(config.cniVersion, '1.1.0'))

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 
 /**
- * Names this life of the node: the kernel's boot id, and the cookie of the network namespace that Tulle works in, which is
- * never given twice in one boot. Pods of another life are gone, also where a "node" is itself a container that was started
- * again without a boot (kind, rootless runtimes).
+ * Names this life of the node: the kernel's boot id, and the cookie of the network namespace that
+ * Tulle works in, which is never given twice in one boot. Pods of another life are gone, also where
+ * a "node" is itself a container that was started again without a boot (kind, rootless runtimes).
  */
 export function lifeStamp(netnsCookie: bigint | undefined): string {
   const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()

@@ -1,7 +1,10 @@
 import { readdirSync, readFileSync, statSync, unlinkSync } from 'node:fs'
 import { type Address, formatAddress, parseAddress } from '../base/address.ts'
 
-/** A lease as reference host-local keeps it: a file named by the address, holding "container CR LF ifname". */
+/**
+ * A lease as reference host-local keeps it: a file named by the address, holding "container CR LF
+ * ifname".
+ */
 export type HostLocalLease = {
   readonly address: Address
   readonly container: string
@@ -9,15 +12,19 @@ export type HostLocalLease = {
   readonly ifname: string
 }
 
-/** A change of the directory since it was last read, or undefined if there is none (or no directory). */
+/**
+ * A change of the directory since it was last read, or undefined if there is none (or no
+ * directory).
+ */
 export function directoryStamp(folder: string): string | undefined {
   const state = statSync(folder, { bigint: true, throwIfNoEntry: false })
   return state?.isDirectory() ? `${state.ino} ${state.mtimeNs}` : undefined
 }
 
 /**
- * The leases in a host-local directory that can belong to living pods: files older than the machine's boot are what
- * host-local leaks at every reboot, empty ones what it leaks at a power cut.
+ * The leases in a host-local directory that can belong to living pods: files older than the
+ * machine's boot are what host-local leaks at every reboot, empty ones what it leaks at a power
+ * cut.
  */
 export function readHostLocal(folder: string, bootMilliseconds: number): readonly HostLocalLease[] {
   return readdirSync(folder).flatMap((name) => {

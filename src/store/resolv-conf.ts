@@ -7,7 +7,10 @@ export type ResolvConf = {
   readonly options?: readonly string[]
 }
 
-/** The keywords of resolv.conf(5) that a CNI result carries; the last `domain` and `search` count, as in the resolver. */
+/**
+ * The keywords of resolv.conf(5) that a CNI result carries; the last `domain` and `search` count,
+ * as in the resolver.
+ */
 export function readResolvConf(path: string): ResolvConf {
   const nameservers: string[] = []
   const options: string[] = []

@@ -15,12 +15,14 @@ export function picture(netns: Netns): readonly string[] {
 }
 
 /**
- * Subnet-router anycast addresses come with IPv6 forwarding, which stays switched on on purpose.
- * Carrier and operational state follow a change of the other end some time later.
+ * Subnet-router anycast addresses come with IPv6 forwarding, which stays switched on on purpose. A
+ * bridge's own link-local address, carrier and operational state come some time later by themselves.
  */
 function tidy(line: string): string {
-  if (line.startsWith('anycast ')) return ''
-  return line.replace(/,(LOWER_UP|NO-CARRIER|M-DOWN)|NO-CARRIER,| state \w+/g, '').trim()
+  if (line.startsWith('anycast ') || /(: | dev )cni\d? .*fe80::|^fe80::.* dev cni/.test(line))
+    return ''
+  const late = /,(LOWER_UP|NO-CARRIER|M-DOWN)|NO-CARRIER,| state \w+| linkdown| tentative/g
+  return line.replace(late, '').trim()
 }
 
 /** What `after` has and `before` had not, and the other way round. */

@@ -1,4 +1,7 @@
-/** Compiled from ../schema.ts by scripts/build.mjs (ajv standalone, no messages: config.ts makes the text). */
+/**
+ * Compiled from ../schema.ts by scripts/build.mjs (ajv standalone, no messages: config.ts makes the
+ * text).
+ */
 export type Violation = {
   /** JSON pointer into the value. */
   readonly instancePath: string

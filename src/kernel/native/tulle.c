@@ -1,9 +1,11 @@
-// The least native code that Node lacks (DESIGN D3): a netlink socket inside a network namespace, a sysctl inside one,
-// flock(2) with a time limit, and _exit(2). Node-API 8, no C++, everything synchronous on the calling thread.
-// Every function answers a number ≥ 0, or -errno; JavaScript makes the sentence (kernel/errno.ts).
+// The least native code that Node lacks (DESIGN D3): a netlink socket inside a network namespace, a
+// sysctl inside one, flock(2) with a time limit, and _exit(2). Node-API 8, no C++, everything
+// synchronous on the calling thread. Every function answers a number ≥ 0, or -errno; JavaScript
+// makes the sentence (kernel/errno.ts).
 //
-// setns(2) moves only the calling thread, so each function that enters a namespace leaves it before it returns: no
-// JavaScript ever runs inside a foreign namespace, and libuv's pool threads are never born in one.
+// setns(2) moves only the calling thread, so each function that enters a namespace leaves it before
+// it returns: no JavaScript ever runs inside a foreign namespace, and libuv's pool threads are
+// never born in one.
 #define _GNU_SOURCE
 #define NAPI_VERSION 8
 #include <errno.h>
@@ -41,10 +43,12 @@ static napi_value answer(napi_env env, long result) {
   return value;
 }
 
-static napi_value outcome(napi_env env, long result) { return answer(env, result < 0 ? -errno : result); }
+static napi_value outcome(napi_env env, long result) {
+  return answer(env, result < 0 ? -errno : result);
+}
 
-// Enters the namespace behind `target` (none if negative). Returns a descriptor of the namespace to go back to, -2 for
-// "did not move", or -1 with errno.
+// Enters the namespace behind `target` (none if negative). Returns a descriptor of the namespace to
+// go back to, -2 for "did not move", or -1 with errno.
 static int enter(int target) {
   if (target < 0) return -2;
   int home = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
@@ -56,7 +60,8 @@ static int enter(int target) {
   return -1;
 }
 
-// Goes back. A thread that can't leave a pod's namespace would do host work in it: better no process at all.
+// Goes back. A thread that can't leave a pod's namespace would do host work in it: better no
+// process at all.
 static void leave(int home) {
   if (home == -2) return;
   int kept = errno;
@@ -65,8 +70,9 @@ static void leave(int home) {
   errno = kept;
 }
 
-// socketIn(netnsFd | -1, protocol): a netlink socket of that namespace, with the options that Tulle always wants.
-// Strict checking is refused by some families: that and extended acknowledgements are wishes, not needs.
+// socketIn(netnsFd | -1, protocol): a netlink socket of that namespace, with the options that Tulle
+// always wants. Strict checking is refused by some families: that and extended acknowledgements are
+// wishes, not needs.
 static napi_value socket_in(napi_env env, napi_callback_info info) {
   ARGUMENTS(2);
   int home = enter(number(env, argument[0]));
@@ -83,19 +89,21 @@ static napi_value socket_in(napi_env env, napi_callback_info info) {
   return answer(env, fd);
 }
 
-// netnsCookie(socketFd): the number that names the socket's network namespace; never given twice in one boot.
+// netnsCookie(socketFd): the number that names the socket's network namespace; never given twice in
+// one boot.
 static napi_value netns_cookie(napi_env env, napi_callback_info info) {
   ARGUMENTS(1);
   uint64_t cookie = 0;
   socklen_t length = sizeof cookie;
   napi_value value;
-  if (getsockopt(number(env, argument[0]), SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &length) != 0) return outcome(env, -1);
+  int fd = number(env, argument[0]);
+  if (getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &length) != 0) return outcome(env, -1);
   napi_create_bigint_uint64(env, cookie, &value);
   return value;
 }
 
-// transfer(fd, buffer, length) sends; receive(fd, buffer, wait) answers the datagram's real length even where the buffer
-// is too short for it (MSG_TRUNC), so that a cut is seen.
+// transfer(fd, buffer, length) sends; receive(fd, buffer, wait) answers the datagram's real length
+// even where the buffer is too short for it (MSG_TRUNC), so that a cut is seen.
 static napi_value send_bytes(napi_env env, napi_callback_info info) {
   ARGUMENTS(3);
   void *bytes = NULL;
@@ -125,10 +133,12 @@ static napi_value close_fd(napi_env env, napi_callback_info info) {
 
 static int path_of(napi_env env, napi_value value, char *path, size_t size) {
   size_t length = 0;
-  return napi_get_value_string_utf8(env, value, path, size, &length) == napi_ok && length < size - 1 ? 0 : -1;
+  napi_status read = napi_get_value_string_utf8(env, value, path, size, &length);
+  return read == napi_ok && length < size - 1 ? 0 : -1;
 }
 
-// readIn(netnsFd | -1, path, buffer) and writeIn(netnsFd | -1, path, text): one small file of /proc/sys as that namespace sees it.
+// readIn(netnsFd | -1, path, buffer) and writeIn(netnsFd | -1, path, text): one small file of
+// /proc/sys as that namespace sees it.
 static napi_value read_in(napi_env env, napi_callback_info info) {
   ARGUMENTS(3);
   char path[512];
@@ -164,11 +174,13 @@ static napi_value write_in(napi_env env, napi_callback_info info) {
 
 static void wake(int signal) { (void)signal; }
 
-// lock(fd, LOCK_SH | LOCK_EX, limitMilliseconds): waits in the kernel's queue, and gives up with -ETIMEDOUT. The timer's signal goes to
-// this thread alone (SIGEV_THREAD_ID), so no other thread of Node swallows it.
+// lock(fd, LOCK_SH | LOCK_EX, limitMilliseconds): waits in the kernel's queue, and gives up with
+// -ETIMEDOUT. The timer's signal goes to this thread alone (SIGEV_THREAD_ID), so no other thread of
+// Node swallows it.
 static napi_value lock(napi_env env, napi_callback_info info) {
   ARGUMENTS(3);
-  int fd = number(env, argument[0]), how = number(env, argument[1]), limit = number(env, argument[2]);
+  int fd = number(env, argument[0]), how = number(env, argument[1]);
+  int limit = number(env, argument[2]);
   if (flock(fd, how | LOCK_NB) == 0) return answer(env, 0);
   if (errno != EWOULDBLOCK || limit <= 0) return answer(env, -errno);
   struct sigaction action = {.sa_handler = wake}, previous;
@@ -186,7 +198,8 @@ static napi_value lock(napi_env env, napi_callback_info info) {
   return answer(env, result);
 }
 
-// exit(code): ends the process without tearing the engine down (1 to 4 ms of nothing that anybody needs).
+// exit(code): ends the process without tearing the engine down (1 to 4 ms of nothing that anybody
+// needs).
 static napi_value leave_process(napi_env env, napi_callback_info info) {
   ARGUMENTS(1);
   _exit(number(env, argument[0]));
@@ -197,9 +210,11 @@ static napi_value leave_process(napi_env env, napi_callback_info info) {
 
 NAPI_MODULE_INIT() {
   napi_property_descriptor functions[] = {
-      FUNCTION("socketIn", socket_in), FUNCTION("netnsCookie", netns_cookie), FUNCTION("send", send_bytes),
-      FUNCTION("receive", receive),    FUNCTION("close", close_fd),           FUNCTION("readIn", read_in),
-      FUNCTION("writeIn", write_in),   FUNCTION("lock", lock),                FUNCTION("exit", leave_process),
+      FUNCTION("socketIn", socket_in), FUNCTION("netnsCookie", netns_cookie),
+      FUNCTION("send", send_bytes),    FUNCTION("receive", receive),
+      FUNCTION("close", close_fd),     FUNCTION("readIn", read_in),
+      FUNCTION("writeIn", write_in),   FUNCTION("lock", lock),
+      FUNCTION("exit", leave_process),
   };
   napi_define_properties(env, exports, sizeof functions / sizeof *functions, functions);
   return exports;

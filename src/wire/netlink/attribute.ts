@@ -5,7 +5,10 @@ const nlaNested = 0x8000
 const nlaNetByteOrder = 0x4000
 const typeMask = ~(nlaNested | nlaNetByteOrder) & 0xffff
 
-/** One encoded attribute with its padding: struct nlattr { u16 nla_len, nla_type }, payload, zeros to four bytes. */
+/**
+ * One encoded attribute with its padding: struct nlattr { u16 nla_len, nla_type }, payload, zeros
+ * to four bytes.
+ */
 export type Attribute = Uint8Array
 
 export function attribute(type: number, payload: Uint8Array): Attribute {
@@ -36,7 +39,10 @@ export const nested = (type: number, children: readonly Attribute[]): Attribute 
 
 export type Attributes = ReadonlyMap<number, Uint8Array>
 
-/** Attributes by number; a number that comes twice keeps its last payload. Lists are read with `readList`. */
+/**
+ * Attributes by number; a number that comes twice keeps its last payload. Lists are read with
+ * `readList`.
+ */
 export function readAttributes(bytes: Uint8Array): Attributes {
   return new Map(readList(bytes).map(({ type, payload }) => [type, payload]))
 }

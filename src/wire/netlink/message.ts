@@ -32,7 +32,9 @@ export type Verdict = {
   readonly errno: number
   /** The kernel's own words (NLMSGERR_ATTR_MSG). */
   readonly text: string | undefined
-  /** Byte offset in the request, header included, that the kernel objects to (NLMSGERR_ATTR_OFFS). */
+  /**
+   * Byte offset in the request, header included, that the kernel objects to (NLMSGERR_ATTR_OFFS).
+   */
   readonly offset: number | undefined
 }
 
@@ -46,7 +48,9 @@ export type Reply =
       readonly flags: number
     }
 
-/** struct nlmsghdr (16 bytes: length, type, flags, sequence, port 0), the body, zeros to four bytes. */
+/**
+ * struct nlmsghdr (16 bytes: length, type, flags, sequence, port 0), the body, zeros to four bytes.
+ */
 export function encodeMessage({ type, flags, sequence, body }: Message): Uint8Array {
   const header = new Writer()
     .u32(16 + body.length)
@@ -83,7 +87,10 @@ function replyOf(message: Message): Reply {
   return { kind: 'done', sequence: message.sequence, errno, flags: message.flags }
 }
 
-/** struct nlmsgerr: errno, the request's header (and its body, unless capped), then attributes if NLM_F_ACK_TLVS. */
+/**
+ * struct nlmsgerr: errno, the request's header (and its body, unless capped), then attributes if
+ * NLM_F_ACK_TLVS.
+ */
 function verdictOf({ flags, sequence, body }: Message): Verdict {
   const reader = new Reader(body)
   const errno = -reader.i32()

@@ -1,6 +1,7 @@
 import { type Attribute, attribute, nested, text, u32be } from '../netlink/attribute.ts'
 
-// Expressions of a rule, each as nft prints it in `nft --debug=netlink`. Numbers: include/uapi/linux/netfilter/nf_tables.h.
+// Expressions of a rule, each as nft prints it in `nft --debug=netlink`. Numbers:
+// include/uapi/linux/netfilter/nf_tables.h.
 
 const NFTA_LIST_ELEM = 1
 const NFTA_EXPR_NAME = 1
@@ -81,6 +82,9 @@ export function verdictData(what: Verdict): Attribute {
 
 const NF_NAT_RANGE_PROTO_RANDOM_FULLY = 0x10
 
-/** [ masq flags 0x10 ]: ports are drawn at random, which avoids the kernel's race between two equal source ports. */
+/**
+ * [ masq flags 0x10 ]: ports are drawn at random, which avoids the kernel's race between two equal
+ * source ports.
+ */
 export const masquerade = (): Expression =>
   expression('masq', [u32be(1, NF_NAT_RANGE_PROTO_RANDOM_FULLY)])

@@ -20,7 +20,10 @@ const NFT_MSG_NEWGEN = 15
 const NFT_MSG_GETGEN = 16
 const NFTA_GEN_ID = 1
 
-/** One nf_tables message: struct nfgenmsg { u8 family, u8 version, be16 res_id } (linux/netfilter/nfnetlink.h), then attributes. */
+/**
+ * One nf_tables message: struct nfgenmsg { u8 family, u8 version, be16 res_id }
+ * (linux/netfilter/nfnetlink.h), then attributes.
+ */
 export function nftQuery(
   family: NftFamily,
   message: { readonly number: number; readonly flags: number },
@@ -35,8 +38,9 @@ export function nftQuery(
 }
 
 /**
- * Wraps changes into one atomic batch; only the last change asks for an acknowledgement, refusals come unasked.
- * With a `generation` the kernel refuses the batch (ERESTART) if the ruleset has changed since that was read.
+ * Wraps changes into one atomic batch; only the last change asks for an acknowledgement, refusals
+ * come unasked. With a `generation` the kernel refuses the batch (ERESTART) if the ruleset has
+ * changed since that was read.
  */
 export function nftBatch(changes: readonly Query[], generation?: number): readonly Query[] {
   const head = new Writer().u8(0).u8(0).u16be(NFNL_SUBSYS_NFTABLES).done()
@@ -71,7 +75,10 @@ export function readNft(body: Uint8Array): ReadonlyMap<number, Uint8Array> {
 const commentLengthMax = 128
 const udataComment = 0 // NFTNL_UDATA_RULE_COMMENT and NFTNL_UDATA_SET_ELEM_COMMENT of libnftnl
 
-/** User data that `nft list` shows as a comment: type, length with the NUL, text; cut at nft's own limit of 128 bytes. */
+/**
+ * User data that `nft list` shows as a comment: type, length with the NUL, text; cut at nft's own
+ * limit of 128 bytes.
+ */
 export function commentData(type: number, comment: string): Attribute {
   const bytes = encodeText(comment).subarray(0, commentLengthMax - 1)
   return attribute(

@@ -19,7 +19,10 @@ const NFTA_SET_ELEM_USERDATA = 6
 const NFTA_DATA_VALUE = 1
 const NFT_DATA_VERDICT = 0xffffff00
 
-/** nft's own data types (its src/datatype.h): their numbers make `nft list` print keys as people write them. */
+/**
+ * nft's own data types (its src/datatype.h): their numbers make `nft list` print keys as people
+ * write them.
+ */
 const keyTypes = {
   ifname: { number: 41, bytes: 16 },
   ether_addr: { number: 9, bytes: 6 },
@@ -36,10 +39,15 @@ export type NewSet = SetName & {
   readonly id: number
 }
 
-/** NFTNL_UDATA_SET_KEYBYTEORDER = 1 (host): without it `nft list` prints interface names as empty. */
+/**
+ * NFTNL_UDATA_SET_KEYBYTEORDER = 1 (host): without it `nft list` prints interface names as empty.
+ */
 const hostByteOrder = Uint8Array.of(0, 4, 1, 0, 0, 0)
 
-/** A hash set, or a verdict map. The parts of a concatenated key are padded to four bytes each, as registers are. */
+/**
+ * A hash set, or a verdict map. The parts of a concatenated key are padded to four bytes each, as
+ * registers are.
+ */
 export function newSet({ family, table, set, key, verdicts, id }: NewSet): Query {
   const length = key.reduce((sum, type) => sum + padded(keyTypes[type].bytes), 0)
   const keyType = key.reduce((sum, type) => sum * 64 + keyTypes[type].number, 0)

@@ -31,13 +31,16 @@ export const addressFamily = (address: Address): number =>
 export type LinkAddress = {
   readonly link: IfIndex
   readonly prefix: Prefix
-  /** The kernel adds no route for the prefix; the caller adds what it wants (IFA_F_NOPREFIXROUTE). */
+  /**
+   * The kernel adds no route for the prefix; the caller adds what it wants (IFA_F_NOPREFIXROUTE).
+   */
   readonly noPrefixRoute: boolean
 }
 
 /**
- * Body of RTM_NEWADDR: struct ifaddrmsg (8 bytes: family, prefix length, flags, scope, index; linux/if_addr.h), then
- * attributes. IPv6 addresses skip duplicate address detection (IFA_F_NODAD): IPAM has seen to it, and DAD takes a second.
+ * Body of RTM_NEWADDR: struct ifaddrmsg (8 bytes: family, prefix length, flags, scope, index;
+ * linux/if_addr.h), then attributes. IPv6 addresses skip duplicate address detection (IFA_F_NODAD):
+ * IPAM has seen to it, and DAD takes a second.
  */
 export const newAddress = (address: LinkAddress): Query => ({
   type: RTM_NEWADDR,
@@ -64,14 +67,19 @@ function body({ link, prefix, noPrefixRoute }: LinkAddress): Uint8Array {
   ])
 }
 
-/** The kernel filters by link under strict checking; an older one answers every address of the namespace. */
+/**
+ * The kernel filters by link under strict checking; an older one answers every address of the
+ * namespace.
+ */
 export const dumpAddresses = (link: IfIndex): Query => ({
   type: RTM_GETADDR,
   flags: NLM_F_REQUEST | NLM_F_DUMP,
   body: new Writer().u32(0).u32(link).done(),
 })
 
-/** Body of RTM_NEWADDR as the kernel reports it; a family other than IPv4 and IPv6 is `undefined`. */
+/**
+ * Body of RTM_NEWADDR as the kernel reports it; a family other than IPv4 and IPv6 is `undefined`.
+ */
 export function decodeAddress(bytes: Uint8Array): { link: IfIndex; prefix: Prefix } | undefined {
   const reader = new Reader(bytes)
   reader.u8()

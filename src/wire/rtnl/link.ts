@@ -75,7 +75,10 @@ export type NewVeth = {
   readonly mtuBytes: number
 }
 
-/** struct ifinfomsg (16 bytes: family, pad, type, index, flags, change; linux/rtnetlink.h), then attributes. */
+/**
+ * struct ifinfomsg (16 bytes: family, pad, type, index, flags, change; linux/rtnetlink.h), then
+ * attributes.
+ */
 function body(head: Head, attributes: readonly Attribute[]): Uint8Array {
   const { family = AF_UNSPEC, index = 0, flags = 0, change = 0 } = head
   const fixed = new Writer().u8(family).u8(0).u16(0).u32(index).u32(flags).u32(change)
@@ -84,8 +87,9 @@ function body(head: Head, attributes: readonly Attribute[]): Uint8Array {
 type Head = { family?: number; index?: number; flags?: number; change?: number }
 
 /**
- * Both ends of a veth pair in one message, the far end born in the pod's netns under its final name: nothing ever has to
- * be moved or renamed. The far end can't be born up (veth_open answers ENOTCONN).
+ * Both ends of a veth pair in one message, the far end born in the pod's netns under its final
+ * name: nothing ever has to be moved or renamed. The far end can't be born up (veth_open answers
+ * ENOTCONN).
  */
 export function newVeth({ host, pod, mtuBytes }: NewVeth): Query {
   const peer = body({}, [
@@ -111,7 +115,10 @@ export type NewBridge = {
   readonly mtuBytes: number
 }
 
-/** The address is given, not left to the kernel: an unpinned bridge takes its lowest port's and changes with its ports. */
+/**
+ * The address is given, not left to the kernel: an unpinned bridge takes its lowest port's and
+ * changes with its ports.
+ */
 export function newBridge({ name, mac, mtuBytes }: NewBridge): Query {
   return create([
     text(IFLA_IFNAME, name),
@@ -127,7 +134,10 @@ const create = (attributes: readonly Attribute[]): Query => ({
   body: body({}, attributes),
 })
 
-/** A veth that lacks its peer's header: refused as malformed where veth is known, as unknown where it is not. */
+/**
+ * A veth that lacks its peer's header: refused as malformed where veth is known, as unknown where
+ * it is not.
+ */
 export const probeVeth = (): Query =>
   create([
     text(IFLA_IFNAME, 'tul-probe'),
@@ -137,7 +147,10 @@ export const probeVeth = (): Query =>
     ]),
   ])
 
-/** The kernel takes no alias when it makes a link (rtnl_create_link passes it over), so this goes right behind. */
+/**
+ * The kernel takes no alias when it makes a link (rtnl_create_link passes it over), so this goes
+ * right behind.
+ */
 export const setAlias = (name: string, alias: string): Query =>
   acked(body({}, [text(IFLA_IFNAME, name), text(IFLA_IFALIAS, alias)]))
 
@@ -165,7 +178,10 @@ export function setLink(change: LinkChange): Query {
   return acked(body({ index: change.index, flags, change: flags }, attributes))
 }
 
-/** Flags of a bridge's port; the link must have its master already (rtnl_changelink looks the master up first). */
+/**
+ * Flags of a bridge's port; the link must have its master already (rtnl_changelink looks the master
+ * up first).
+ */
 export function setBridgePort(index: IfIndex, { hairpin, isolated }: BridgePort): Query {
   const flags = [u8(IFLA_BRPORT_MODE, Number(hairpin)), u8(IFLA_BRPORT_ISOLATED, Number(isolated))]
   const info = nested(IFLA_LINKINFO, [

@@ -23,7 +23,10 @@ const NUD_PERMANENT = 0x80
 
 export type Neighbour = { readonly link: IfIndex; readonly address: Address; readonly mac: Mac }
 
-/** A neighbour that the kernel never asks for and never forgets: struct ndmsg (12 bytes), NDA_DST, NDA_LLADDR. */
+/**
+ * A neighbour that the kernel never asks for and never forgets: struct ndmsg (12 bytes), NDA_DST,
+ * NDA_LLADDR.
+ */
 export const newNeighbour = ({ link, address, mac }: Neighbour): Query => ({
   type: RTM_NEWNEIGH,
   flags: NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE,

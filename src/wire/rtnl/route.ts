@@ -39,7 +39,10 @@ export const scopeLink = 253
 export const scopeGlobal = 0
 export const tableMain = 254
 
-/** `rtm_protocol` of every route that Tulle makes: `ip route` shows "proto 116" (116 is `t`; 84 is OVN's, 80 Calico's). */
+/**
+ * `rtm_protocol` of every route that Tulle makes: `ip route` shows "proto 116" (116 is `t`; 84 is
+ * OVN's, 80 Calico's).
+ */
 export const protocolTulle = 116
 
 export type Route = {
@@ -56,8 +59,8 @@ export type Route = {
 }
 
 /**
- * Body of RTM_NEWROUTE: struct rtmsg (12 bytes: family, dst_len, src_len, tos, table, protocol, scope, type, flags;
- * linux/rtnetlink.h), then attributes.
+ * Body of RTM_NEWROUTE: struct rtmsg (12 bytes: family, dst_len, src_len, tos, table, protocol,
+ * scope, type, flags; linux/rtnetlink.h), then attributes.
  */
 export function newRoute(route: Route): Query {
   const { destination, gateway, onlink, table = tableMain } = route

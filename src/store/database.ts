@@ -1,0 +1,147 @@
+import { closeSync, existsSync, mkdirSync, openSync, renameSync, statSync } from 'node:fs'
+import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
+
+/** Asks for an advisory lock on an open file; 0, or -errno (flock(2), with a time limit). */
+export type Lock = (fd: number, how: number, limitMilliseconds: number) => number
+
+export const LOCK_EX = 2
+
+/**
+ * 200 pods that start at once hold the lock 2 ms each; past this somebody sits on it, and the
+ * runtime should ask again.
+ */
+const lockWaitMilliseconds = 20_000
+/** SQLite's own wait, for readers that come past our lock (a person with the sqlite3 shell). */
+const busyTimeoutMilliseconds = 5_000
+
+/** The store's lock was not to be had in time: the caller may try again. */
+export class StoreBusy extends Error {
+  override name = 'StoreBusy'
+}
+
+/** The store is there but can't be used; the message says what was found and what to do. */
+export class StoreBroken extends Error {
+  override name = 'StoreBroken'
+}
+
+export type Row = Readonly<Record<string, SQLInputValue>>
+
+export type Schema = { readonly version: number; readonly text: string }
+
+/**
+ * One SQLite file, open for one transaction of one process: a rollback journal and
+ * `synchronous = full`, so a commit is on the disk when it returns, and a cut at any byte leaves
+ * the state before it or after it. Every use is under one flock, which queues fairly where SQLite's
+ * own waiting would poll.
+ */
+export class Database {
+  readonly #path: string
+  readonly #lockFd: number
+  readonly #db: DatabaseSync
+
+  private constructor(path: string, lockFd: number, db: DatabaseSync) {
+    this.#path = path
+    this.#lockFd = lockFd
+    this.#db = db
+  }
+
+  /** Waits for the lock, opens the file (makes it if need be) and begins the transaction. */
+  static open(folder: string, schema: Schema, lock: Lock): Database {
+    mkdirSync(folder, { recursive: true, mode: 0o755 })
+    const lockFd = openSync(`${folder}/tulle.lock`, 'a', 0o600)
+    try {
+      waitFor(lock(lockFd, LOCK_EX, lockWaitMilliseconds), folder)
+      const path = `${folder}/tulle.db`
+      return new Database(path, lockFd, begin(path, schema))
+    } catch (refusal) {
+      closeSync(lockFd)
+      throw refusal
+    }
+  }
+
+  get(sql: string, ...values: readonly SQLInputValue[]): Row | undefined {
+    return this.#db.prepare(sql).get(...values) as Row | undefined
+  }
+
+  all(sql: string, ...values: readonly SQLInputValue[]): readonly Row[] {
+    return this.#db.prepare(sql).all(...values) as Row[]
+  }
+
+  run(sql: string, ...values: readonly SQLInputValue[]): void {
+    this.#db.prepare(sql).run(...values)
+  }
+
+  /** Makes everything since `open` durable, and lets the next process in. */
+  commit(): void {
+    this.#db.exec('commit')
+    this.#leave()
+  }
+
+  /** Forgets everything since `open`. A failed statement may have ended the transaction already. */
+  rollback(): void {
+    if (this.#db.isTransaction) this.#db.exec('rollback')
+    this.#leave()
+  }
+
+  /** Forgets everything, and puts a file that SQLite can't read out of the way. */
+  moveAside(): void {
+    this.#db.close()
+    moveAside(this.#path)
+    closeSync(this.#lockFd)
+  }
+
+  #leave(): void {
+    this.#db.close()
+    closeSync(this.#lockFd)
+  }
+}
+
+function waitFor(refused: number, folder: string): void {
+  if (refused === 0) return
+  const seconds = lockWaitMilliseconds / 1000
+  throw new StoreBusy(`the lock ${folder}/tulle.lock was not free within ${seconds} s; try again`)
+}
+
+/** A file that can't be read is replaced by an empty one: the kernel still shows what is leased. */
+function begin(path: string, schema: Schema): DatabaseSync {
+  try {
+    return beginOn(path, schema)
+  } catch (refusal) {
+    if (!isCorrupt(refusal)) throw refusal
+    moveAside(path)
+    return beginOn(path, schema)
+  }
+}
+
+function beginOn(path: string, schema: Schema): DatabaseSync {
+  const db = new DatabaseSync(path, { timeout: busyTimeoutMilliseconds })
+  db.exec('pragma journal_mode = truncate; pragma synchronous = full; begin immediate')
+  const version = Number(db.prepare('pragma user_version').get()?.user_version ?? 0)
+  if (version > schema.version)
+    throw new StoreBroken(
+      `${path} was written by a newer Tulle (schema ${version}, this one knows ` +
+        `${schema.version}); install that version again, or move the file away when no pod runs`,
+    )
+  if (version === 0) db.exec(`${schema.text}; pragma user_version = ${schema.version}`)
+  return db
+}
+
+/** Kept for a person to look at. */
+function moveAside(path: string): void {
+  const stamp = Math.trunc(statSync(path).mtimeMs)
+  renameSync(path, `${path}.corrupt-${stamp}`)
+  const journal = `${path}-journal`
+  if (existsSync(journal)) renameSync(journal, `${path}.corrupt-${stamp}-journal`)
+}
+
+const SQLITE_CORRUPT = 11
+const SQLITE_NOTADB = 26
+
+export const isCorrupt = (refusal: unknown): boolean =>
+  [SQLITE_CORRUPT, SQLITE_NOTADB].includes(sqliteCode(refusal) ?? 0)
+
+/** Primary result code of an SQLite error (sqlite.org/rescode.html), undefined for other errors. */
+export function sqliteCode(refusal: unknown): number | undefined {
+  const number = (refusal as { errcode?: unknown } | undefined)?.errcode
+  return typeof number === 'number' ? number & 0xff : undefined
+}

@@ -1,0 +1,141 @@
+import fc from 'fast-check'
+import { test } from 'tap'
+import { parseConfig } from '../../src/cni/config.ts'
+import { configSchema } from '../../src/cni/schema.ts'
+import { faultOrResult } from '../support/fault-of.ts'
+
+const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value)) as unknown
+
+/** Something under every key that is read; nothing of it is refused. */
+const full = {
+  cniVersion: '1.1.0',
+  name: 'net',
+  type: 'tulle',
+  mode: 'bridge',
+  mtu: 1400,
+  ipMasq: true,
+  ipMasqBackend: 'nftables',
+  nonMasqueradeCIDRs: ['10.0.0.0/8'],
+  spoofCheck: false,
+  bridge: 'cni0',
+  isGateway: true,
+  isDefaultGateway: true,
+  forceAddress: true,
+  hairpinMode: true,
+  promiscMode: false,
+  portIsolation: true,
+  vlan: 0,
+  vlanTrunk: [],
+  preserveDefaultVlan: false,
+  enabledad: false,
+  disableContainerInterface: false,
+  dataDir: '/x',
+  dns: { nameservers: ['10.0.0.1'], domain: 'd', search: ['s'], options: ['o'] },
+  ipam: {
+    type: 'host-local',
+    ranges: [[{ subnet: '10.1.0.0/24', rangeStart: '10.1.0.2', rangeEnd: '10.1.0.9' }]],
+    subnet: '10.2.0.0/24',
+    rangeStart: '10.2.0.2',
+    rangeEnd: '10.2.0.9',
+    gateway: '10.2.0.1',
+    routes: [
+      { dst: '0.0.0.0/0', gw: '10.2.0.1', mtu: 9, advmss: 8, priority: 7, table: 6, scope: 0 },
+    ],
+    dataDir: '/y',
+    resolvConf: '/z',
+  },
+  runtimeConfig: {
+    ips: ['10.1.0.5'],
+    mac: '0a:58:0a:01:00:05',
+    ipRanges: [[{ subnet: '10.3.0.0/24', gateway: '10.3.0.1' }]],
+    dns: { servers: ['10.0.0.2'], searches: ['t'], options: ['p'] },
+    portMappings: [],
+    bandwidth: { ingressRate: 1 },
+  },
+  args: { cni: { ips: ['10.1.0.6'], mac: '0a:58:0a:01:00:06' } },
+  'cni.dev/valid-attachments': [{ containerID: 'c1', ifname: 'eth0' }],
+  'cni.dev/attachments': [],
+}
+
+type Shape = { readonly properties?: Readonly<Record<string, Shape>>; readonly items?: Shape }
+
+/** The same value with every key that the schema knows in letters that `write` chooses. */
+function rewritten(
+  value: unknown,
+  shape: Shape | undefined,
+  write: (key: string) => string,
+): unknown {
+  if (Array.isArray(value)) return value.map((one) => rewritten(one, shape?.items, write))
+  if (typeof value !== 'object' || value === null) return value
+  const known = shape?.properties ?? {}
+  return Object.fromEntries(
+    Object.entries(value).map(([key, child]) => [
+      key in known ? write(key) : key,
+      rewritten(child, known[key], write),
+    ]),
+  )
+}
+
+test('the sample holds every top-level key that there is', async (t) => {
+  t.strictSame(Object.keys(full).sort(), Object.keys(configSchema.properties).sort())
+})
+
+test('keys are read alike in whatever case', async (t) => {
+  const want = plain(parseConfig(JSON.stringify(full)))
+  t.strictSame(want, full, 'the exact ones first')
+  fc.assert(
+    fc.property(fc.infiniteStream(fc.boolean()), (coins) => {
+      const letter = (one: string): string => (coins.next().value ? one.toUpperCase() : one)
+      const write = (key: string): string => [...key].map(letter).join('')
+      const text = JSON.stringify(rewritten(full, configSchema, write))
+      const got = plain(parseConfig(text))
+      if (JSON.stringify(got) !== JSON.stringify(want)) throw new Error(text)
+    }),
+    { numRuns: 50 },
+  )
+})
+
+test('whatever stands under unknown keys comes out as it went in', async (t) => {
+  const unknown = fc.string().map((text) => `x-${text}`)
+  fc.assert(
+    fc.property(fc.dictionary(unknown, fc.jsonValue()), (more) => {
+      const got = plain(parseConfig(JSON.stringify({ name: 'net', ...more })))
+      const want = plain({ name: 'net', ...more, cniVersion: '0.1.0' })
+      if (JSON.stringify(got) !== JSON.stringify(want)) throw new Error(JSON.stringify(got))
+    }),
+  )
+  t.pass()
+})
+
+test('whatever text comes, it is read or refused with code 1, 6 or 7 and a remedy', async (t) => {
+  const keys = fc.constantFrom(...Object.keys(full), '__proto__', 'constructor', 'IPAM', '')
+  const near = fc.dictionary(keys, fc.oneof(fc.jsonValue(), fc.constantFrom('n', 'net', null)))
+  const text = fc.oneof(
+    fc.string(),
+    fc.json(),
+    near.map((value) => JSON.stringify(value)),
+  )
+  const reached = new Set<number | 'read'>()
+  fc.assert(
+    fc.property(text, (input) => {
+      const outcome = faultOrResult(() => parseConfig(input))
+      reached.add('fault' in outcome ? outcome.fault.code : 'read')
+      if (!('fault' in outcome)) return
+      const { code, message, details } = outcome.fault
+      if (![1, 6, 7].includes(code) || message === '' || details === '') throw new Error(input)
+    }),
+    { numRuns: 1000 },
+  )
+  t.strictSame([...reached].sort(), [1, 6, 7, 'read'], 'all of them were met')
+})
+
+test('a value of the wrong type under any key is refused or read, and never a bug', async (t) => {
+  const key = fc.constantFrom(...Object.keys(full))
+  fc.assert(
+    fc.property(key, fc.jsonValue(), (name, value) => {
+      faultOrResult(() => parseConfig(JSON.stringify({ ...full, [name]: value })))
+    }),
+    { numRuns: 500 },
+  )
+  t.pass()
+})

@@ -1,0 +1,168 @@
+import { test } from 'tap'
+import { parseConfig } from '../../src/cni/config.ts'
+import { configSchema } from '../../src/cni/schema.ts'
+import { faultOf } from '../support/fault-of.ts'
+
+type Refused = readonly [path: string, value: unknown, accepted: string]
+
+const flag = 'true or false'
+const text = 'a string'
+const network = 'a network such as "10.244.1.0/24"'
+const address = 'an IP address such as "10.244.1.1"'
+const lists = 'a list of strings'
+const sets = 'a list of range sets such as [[{"subnet": "10.244.1.0/24"}]]'
+const range = 'a range: {"subnet": "10.244.1.0/24"}, with rangeStart, rangeEnd, gateway if wanted'
+const mac = 'a MAC address such as "0a:58:0a:f4:01:05"'
+const mtu = '0 (automatic), or 68 to 65535 bytes (1280 at least with IPv6)'
+const bytes = 'bytes, 0 to 65535'
+const attachments = 'a list of {"containerID": …, "ifname": …}'
+const attachment = 'an object with containerID and ifname'
+
+const rangeRows = (path: string): readonly Refused[] => [
+  [path, {}, sets],
+  [`${path}[0]`, [], 'a non-empty list of ranges'],
+  [`${path}[0]`, null, 'a non-empty list of ranges'],
+  [`${path}[0][0]`, '10.1.0.0/24', range],
+  [`${path}[0][0].subnet`, undefined, network],
+  [`${path}[0][0].subnet`, '', network],
+  [`${path}[0][0].subnet`, 10, network],
+  [`${path}[0][0].rangeStart`, 10, address],
+  [`${path}[0][0].rangeEnd`, 10, address],
+  [`${path}[0][0].gateway`, 10, address],
+]
+const listRows = (path: string): readonly Refused[] => [
+  [path, 'one', lists],
+  [`${path}[0]`, 1, text],
+]
+const attachmentRows = (path: string): readonly Refused[] => [
+  [path, {}, attachments],
+  [`${path}[0]`, 'c1', attachment],
+  [`${path}[0].containerID`, undefined, 'a container id'],
+  [`${path}[0].containerID`, 1, 'a container id'],
+  [`${path}[0].ifname`, 1, 'an interface name'],
+]
+
+const rows: readonly Refused[] = [
+  ['type', 1, "the plugin's name"],
+  ['mode', 'macvlan', '"routed" or "bridge"'],
+  ['mode', true, '"routed" or "bridge"'],
+  ['mtu', 67, mtu],
+  ['mtu', 65536, mtu],
+  ['mtu', 1400.5, mtu],
+  ['mtu', '1400', mtu],
+  ['ipMasq', 'yes', flag],
+  ['ipMasqBackend', 1, '"nftables"'],
+  ['nonMasqueradeCIDRs', '10.0.0.0/8', 'a list of networks such as ["10.0.0.0/8", "fd00::/8"]'],
+  ['nonMasqueradeCIDRs[0]', 1, 'a network such as "10.0.0.0/8"'],
+  ['spoofCheck', 0, flag],
+  ['bridge', 'sixteen-letters!', 'an interface name, 1 to 15 bytes'],
+  ['bridge', 'ééééééééé', 'an interface name, 1 to 15 bytes'],
+  ['bridge', '', 'an interface name, 1 to 15 bytes'],
+  ['bridge', '..', 'an interface name, 1 to 15 bytes'],
+  ['bridge', 'a/b', 'an interface name, 1 to 15 bytes'],
+  ['isGateway', 'true', flag],
+  ['isDefaultGateway', 1, flag],
+  ['forceAddress', 1, flag],
+  ['hairpinMode', 1, flag],
+  ['promiscMode', 1, flag],
+  ['portIsolation', 1, flag],
+  ['vlan', 4095, 'a VLAN id, 0 to 4094'],
+  ['vlan', -1, 'a VLAN id, 0 to 4094'],
+  ['vlanTrunk', {}, 'a list of VLAN ids'],
+  ['preserveDefaultVlan', 1, flag],
+  ['enabledad', 1, flag],
+  ['disableContainerInterface', 1, flag],
+  ['dataDir', 1, 'an absolute path'],
+  ['dns', [], 'an object with nameservers, domain, search, options'],
+  ...listRows('dns.nameservers'),
+  ['dns.domain', 1, 'a domain name'],
+  ...listRows('dns.search'),
+  ...listRows('dns.options'),
+  ['ipam', 'host-local', 'an object with a "type"'],
+  ['ipam.type', '../host-local', 'the name of an IPAM plugin, no "/"'],
+  ...rangeRows('ipam.ranges'),
+  ['ipam.subnet', '', network],
+  ['ipam.rangeStart', 1, address],
+  ['ipam.rangeEnd', 1, address],
+  ['ipam.gateway', 1, address],
+  ['ipam.routes', {}, 'a list of routes'],
+  ['ipam.routes[0]', '0.0.0.0/0', 'a route such as {"dst": "0.0.0.0/0"}'],
+  ['ipam.routes[0].dst', undefined, 'a network such as "0.0.0.0/0"'],
+  ['ipam.routes[0].dst', 1, 'a network such as "0.0.0.0/0"'],
+  ['ipam.routes[0].gw', 1, address],
+  ['ipam.routes[0].mtu', -1, bytes],
+  ['ipam.routes[0].advmss', 65536, bytes],
+  ['ipam.routes[0].priority', 2 ** 32, 'a route metric, 0 to 4294967295'],
+  ['ipam.routes[0].table', '254', 'a routing table, 0 to 4294967295'],
+  ['ipam.routes[0].scope', 256, '0 (global), 253 (link) or 254 (host)'],
+  ['ipam.dataDir', 1, 'an absolute path'],
+  ['ipam.resolvConf', [], 'the path of a resolv.conf'],
+  ['runtimeConfig', [], 'an object, written by the runtime'],
+  ...listRows('runtimeConfig.ips'),
+  ['runtimeConfig.mac', 1, mac],
+  ...rangeRows('runtimeConfig.ipRanges'),
+  ['runtimeConfig.dns', [], 'an object with servers, searches, options'],
+  ...listRows('runtimeConfig.dns.servers'),
+  ...listRows('runtimeConfig.dns.searches'),
+  ...listRows('runtimeConfig.dns.options'),
+  ['runtimeConfig.portMappings', {}, 'a list of port mappings'],
+  ['runtimeConfig.bandwidth', [], 'an object with rates and bursts'],
+  ['args', [], 'an object'],
+  ['args.cni', [], 'an object'],
+  ...listRows('args.cni.ips'),
+  ['args.cni.mac', 1, mac],
+  ...attachmentRows('cni.dev/valid-attachments'),
+  ...attachmentRows('cni.dev/attachments'),
+]
+
+const keysOf = (path: string): readonly string[] =>
+  path.startsWith('cni.dev/')
+    ? [path.split(/[.[]/, 2).join('.'), ...path.split(/[.[]/).slice(2)].map(unbracketed)
+    : path.split(/[.[]/).map(unbracketed)
+const unbracketed = (word: string): string => word.replace(']', '')
+
+/** What an object needs to be one, so that the key beside it is what is refused. */
+const companions: Readonly<Record<string, object>> = {
+  rangeStart: { subnet: '10.1.0.0/24' },
+  rangeEnd: { subnet: '10.1.0.0/24' },
+  gateway: { subnet: '10.1.0.0/24' },
+  containerID: { ifname: 'eth0' },
+  ifname: { containerID: 'c1' },
+}
+const routeKeys = ['gw', 'mtu', 'advmss', 'priority', 'table', 'scope']
+
+/** An object or list with `value` at the end of these keys. */
+function holding([key, ...rest]: readonly string[], value: unknown): unknown {
+  if (key === undefined) return value
+  const inner = holding(rest, value)
+  if (/^\d+$/.test(key)) return [inner]
+  const route = routeKeys.includes(key) ? { dst: '0.0.0.0/0' } : {}
+  return { ...route, ...companions[key], [key]: inner }
+}
+
+for (const [path, value, accepted] of rows) {
+  const found = value === undefined ? 'absent' : JSON.stringify(value)
+  test(`${path} is ${found}`, async (t) => {
+    const config = { ...(holding(keysOf(path), value) as object), name: 'net' }
+    const fault = faultOf(() => parseConfig(JSON.stringify(config)))
+    t.equal(fault.code, 7)
+    t.equal(fault.details, `${path} is ${found}; accepted: ${accepted}`)
+  })
+}
+
+type Shape = { readonly properties?: Readonly<Record<string, Shape>>; readonly items?: Shape }
+
+function pathsOf({ properties = {}, items }: Shape, path: string): readonly string[] {
+  const inner = Object.entries(properties).flatMap(([key, shape]) => {
+    const name = path === '' ? key : `${path}.${key}`
+    return [name, ...pathsOf(shape, name)]
+  })
+  return items ? [...inner, `${path}[0]`, ...pathsOf(items, `${path}[0]`)] : inner
+}
+
+test('there is a row for every key that the schema has', async (t) => {
+  const refusedBefore = ['cniVersion', 'name'] // with texts of their own: config.test.ts
+  const shown = new Set(rows.map(([path]) => path))
+  const missing = pathsOf(configSchema, '').filter((path) => !shown.has(path))
+  t.strictSame(missing, refusedBefore)
+})
