@@ -17,7 +17,7 @@ const dist = path.join(root, 'dist')
 const work = path.join(dist, 'build')
 const { version } = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 'utf8'))
 const node = fs.realpathSync(process.execPath)
-const verbs = ['VERSION', 'STATUS', 'ADD', 'CHECK', 'DEL', 'GC']
+const verbs = ['STATUS', 'ADD', 'CHECK', 'DEL', 'GC']
 
 const step = (what) => process.stderr.write(`build: ${what}\n`)
 
@@ -93,7 +93,11 @@ async function bundle() {
   step('bundles')
   const cacheVariable = 'TULLE_STAGE_CACHE'
   const define = { TULLE_VERSION: JSON.stringify(version) }
-  const boot = { ...common, entryPoints: [path.join(root, 'src/main.ts')] }
+  const boot = {
+    ...common,
+    entryPoints: [path.join(root, 'src/main.ts')],
+    logOverride: { 'empty-import-meta': 'silent' },
+  }
   const outputs = await Promise.all([
     esbuild.build({
       ...common,
@@ -106,12 +110,12 @@ async function bundle() {
     esbuild.build({
       ...boot,
       outfile: path.join(work, 'boot.js'),
-      define: { ...define, TULLE_CACHE_FILE: 'undefined' },
+      define: { ...define, TULLE_CACHE_VARIABLE: 'undefined' },
     }),
     esbuild.build({
       ...boot,
       outfile: path.join(work, 'boot-stage.js'),
-      define: { ...define, TULLE_CACHE_FILE: JSON.stringify(cacheVariable) },
+      define: { ...define, TULLE_CACHE_VARIABLE: JSON.stringify(cacheVariable) },
     }),
   ])
   const inputs = Object.keys(outputs[0].metafile.inputs).sort()

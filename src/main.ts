@@ -1,6 +1,9 @@
 import { writeSync } from 'node:fs'
 import { getAsset, getRawAsset } from 'node:sea'
 import { Script } from 'node:vm'
+import { code, formatFault } from './cni/fault.ts'
+import { formatVersions, newestVersion } from './cni/version.ts'
+import { loadNative, type Native } from './kernel/native.ts'
 
 // The executable's first lines: who is asked for decides which asset is compiled, and the others
 // cost nothing. Each asset comes with V8's code cache, made by the build after a run of the same
@@ -8,21 +11,41 @@ import { Script } from 'node:vm'
 
 declare const TULLE_VERSION: string
 
-type PluginModule = { exports: { main?: () => () => never } }
+type Run = (native: Native) => 0 | 1
 
-function runPlugin(verb: string): never {
+/** VERSION needs no configuration and no kernel, and runtimes ask for it at every turn. */
+function answerCall(verb: string): never {
+  const native = nativeOrFault()
+  if (verb === 'VERSION') {
+    writeSync(1, `${formatVersions()}\n`)
+    return native.exit(0)
+  }
+  return native.exit(runPlugin(verb, native))
+}
+
+function nativeOrFault(): Native {
+  try {
+    return loadNative()
+  } catch (refusal) {
+    const details = refusal instanceof Error ? refusal.message : String(refusal)
+    const fault = { code: code.io, message: 'the plugin cannot start on this node', details }
+    writeSync(1, `${formatFault(newestVersion, fault)}\n`)
+    return process.exit(1)
+  }
+}
+
+function runPlugin(verb: string, native: Native): 0 | 1 {
   const source = getAsset('plugin.js', 'latin1')
   const script = new Script(`(function(exports,require,module){${source}\n})`, {
     filename: 'plugin.js',
     ...cacheOf(verb),
   })
-  const module: PluginModule = { exports: {} }
+  const module: { exports: { main?: Run } } = { exports: {} }
   const load = script.runInThisContext() as (...words: unknown[]) => void
   load(module.exports, require, module)
-  const end = module.exports.main?.()
-  afterRun(script)
-  if (!end) throw new Error('Cannot run the plugin: its asset has no main')
-  return end()
+  const number = module.exports.main?.(native) ?? 1
+  keepCache(script)
+  return number
 }
 
 /** A verb that no cache was made for is compiled from source: slower, no less right. */
@@ -34,15 +57,12 @@ function cacheOf(verb: string): { cachedData?: Buffer } {
   }
 }
 
-/**
- * Replaced in the build's own stage executable, which keeps the code cache; nothing in the real
- * one.
- */
-declare const TULLE_CACHE_FILE: string | undefined
-function afterRun(script: Script): void {
-  if (TULLE_CACHE_FILE === undefined) return
+/** Set in the build's own stage executable, which makes the code caches; nothing in the real one. */
+declare const TULLE_CACHE_VARIABLE: string | undefined
+function keepCache(script: Script): void {
+  if (TULLE_CACHE_VARIABLE === undefined) return
   const { writeFileSync } = require('node:fs') as typeof import('node:fs')
-  writeFileSync(process.env[TULLE_CACHE_FILE] ?? '', script.createCachedData())
+  writeFileSync(process.env[TULLE_CACHE_VARIABLE] ?? '', script.createCachedData())
 }
 
 function runCommand(words: readonly string[]): void {
@@ -58,5 +78,5 @@ function runCommand(words: readonly string[]): void {
 }
 
 const verb = process.env.CNI_COMMAND
-if (verb) runPlugin(verb)
+if (verb) answerCall(verb)
 else runCommand(process.argv.slice(2))

@@ -1,9 +1,9 @@
 import { readSync, writeSync } from 'node:fs'
 import { versionOf } from '../cni/config.ts'
-import { parseEnvironment, type Verb } from '../cni/environment.ts'
+import { type Environment, parseEnvironment, type Verb } from '../cni/environment.ts'
 import { code, fault, formatFault } from '../cni/fault.ts'
 import { formatVersions, newestVersion } from '../cni/version.ts'
-import { loadNative, type Native } from '../kernel/native.ts'
+import type { Native } from '../kernel/native.ts'
 import { add } from './add.ts'
 import { check } from './check.ts'
 import { type Call, readCall } from './context.ts'
@@ -21,38 +21,23 @@ const verbs: Readonly<Record<Exclude<Verb, 'VERSION'>, (call: Call) => string | 
   GC: (call) => void gc(call),
 }
 
-/** Ends the process; what comes before it (the build's code cache) is the caller's. */
-export type End = () => never
-
-/** One CNI call, from the environment and standard input to standard output. */
-export function main(): End {
+/** One CNI call, from the environment and standard input to standard output; the exit code. */
+export function main(native: Native): 0 | 1 {
   let input = ''
-  let native: Native | undefined
   try {
-    native = loadNative()
     const environment = parseEnvironment(process.env)
     input = readInput()
-    print(environment.verb === 'VERSION' ? formatVersions() : answer(native, environment, input))
+    print(answer(native, environment, input))
+    return 0
   } catch (refusal) {
     print(formatFault(versionOf(input) ?? newestVersion, explain(refusal)))
-    return endWith(native, 1)
+    return 1
   }
-  return endWith(native, 0)
 }
 
-/** _exit(2) where the native part was to be had: the engine's own farewell takes 1 to 4 ms. */
-const endWith =
-  (native: Native | undefined, number: 0 | 1): End =>
-  () =>
-    native ? native.exit(number) : process.exit(number)
-
-function answer(
-  native: Native,
-  environment: ReturnType<typeof parseEnvironment>,
-  input: string,
-): string | undefined {
-  const verb = environment.verb
-  return verb === 'VERSION' ? undefined : verbs[verb](readCall(native, environment, input))
+function answer(native: Native, environment: Environment, input: string): string | undefined {
+  const { verb } = environment
+  return verb === 'VERSION' ? formatVersions() : verbs[verb](readCall(native, environment, input))
 }
 
 /** A configuration is a few kilobytes; what is larger is not one. */

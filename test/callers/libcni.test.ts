@@ -25,8 +25,13 @@ type Result = Readonly<{
 type Options = Readonly<{ cacheDir?: string; order?: 'together'; chained?: true }>
 type Runtime = (calls: readonly Call[], options?: Options) => readonly Answer[]
 
-function runtimeOn(host: Host, cniVersion: string, mode: Mode): Runtime {
-  const base = { cniVersion, mode, dataDir: host.dataDir, plugin: { capabilities } }
+function runtimeOn(
+  host: Host,
+  cniVersion: string,
+  mode: Mode,
+  more: Pick<network.Network, 'rangeEnd'> = {},
+): Runtime {
+  const base = { cniVersion, mode, dataDir: host.dataDir, plugin: { capabilities }, ...more }
   return (calls, { cacheDir = join(host.directory, 'cache'), order, chained } = {}) => {
     const tuning = { type: 'tuning', sysctl: { 'net.ipv4.conf.eth0.arp_announce': '2' } }
     const conflist = network.conflist(chained ? { ...base, chained: [tuning] } : base)
@@ -43,6 +48,8 @@ function about({ container, netns, ifname }: Pod): Pick<Call, 'container' | 'net
 function errorsOf(answers: readonly Answer[]): readonly unknown[] {
   return answers.flatMap(({ do: verb, error }) => (error === undefined ? [] : [[verb, error]]))
 }
+
+const codeOf = ({ error }: Answer): number | undefined => error?.code
 
 /** The one answer of one call, whose refusal ends the test with libcni's text. */
 function only<T>(answers: readonly Answer[]): T {
@@ -251,6 +258,21 @@ for (const mode of modes) {
     }),
   )
 }
+
+t.test('STATUS: 50 while the pool is full, and only then', async (test) =>
+  withCleanHost(test, (host) => {
+    const perform = runtimeOn(host, '1.1.0', 'routed', { rangeEnd: '10.77.0.2' })
+    const pod = host.pod()
+    const status = (): readonly unknown[] => perform([{ do: 'status' }]).map(codeOf)
+    test.same(status(), [undefined])
+    test.same(errorsOf(perform([{ do: 'add', ...about(pod) }])), [])
+    test.same(status(), [50])
+    const late = perform([{ do: 'add', ...about(host.pod()) }])
+    test.same(late.map(codeOf), [102], 'and an ADD says so too')
+    test.same(errorsOf(perform([{ do: 'del', ...about(pod) }])), [])
+    test.same(status(), [undefined])
+  }),
+)
 
 t.test('GetVersionInfo: every version of the specification', async (test) =>
   withHost((host) => {

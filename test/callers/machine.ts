@@ -11,7 +11,14 @@ import { waitFor } from './wait-for.ts'
 // iptables iputils-ping nftables podman procps runc util-linux; and Go 1.22 or newer for libcni/.
 
 /** What runtimes keep at fixed paths; the machine has its own, empty and in memory. */
-const privateDirs = ['/run/netns', '/run/containerd', '/run/runc', '/var/lib/cni', '/dev/shm']
+const privateDirs = [
+  '/run/netns',
+  '/run/containerd',
+  '/run/runc',
+  '/var/lib/cni',
+  '/var/lib/containers',
+  '/dev/shm',
+]
 
 /**
  * A host with processes: a PID and a mount namespace around a host's network namespace, so that a

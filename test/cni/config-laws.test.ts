@@ -87,7 +87,7 @@ test('keys are read alike in whatever case', async (t) => {
     fc.property(fc.infiniteStream(fc.boolean()), (coins) => {
       const letter = (one: string): string => (coins.next().value ? one.toUpperCase() : one)
       const write = (key: string): string => [...key].map(letter).join('')
-      const text = JSON.stringify(rewritten(full, configSchema, write))
+      const text = JSON.stringify(rewritten(full, configSchema as Shape, write))
       const got = plain(parseConfig(text))
       if (JSON.stringify(got) !== JSON.stringify(want)) throw new Error(text)
     }),

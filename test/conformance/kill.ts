@@ -41,7 +41,7 @@ async function recoversByDel(t: Test, { mode, verb }: Killed, place: Place): Pro
     const pod = host.pod()
     const left = watchResidue(host, [pod.netns])
     const at = `${place.name} ${place.when}`
-    if (!kill(pod, conf, verb, place)) t.comment(`${at}: survived`)
+    t.ok(kill(pod, conf, verb, place), `${at}: killed`)
     const again = del(pod, conf)
     t.same([again.code, again.stdout], [0, ''], `${at}: DEL succeeds`)
     t.same(left(), [], `${at}: after DEL nothing is left`)
@@ -62,7 +62,7 @@ async function recoversByGc(t: Test, { mode, verb }: Killed, place: Place): Prom
     const result = added(living, conf)
     const left = watchResidue(host, [living.netns, pod.netns])
     const at = `${place.name} ${place.when}, beside a living pod`
-    kill(pod, conf, verb, place)
+    t.ok(kill(pod, conf, verb, place), `${at}: killed`)
     if (place.when % 2 === 0) pod.netns.close()
     const listed = [{ containerID: living.container, ifname: living.ifname }]
     const ran = ask('GC', host, { ...conf, 'cni.dev/valid-attachments': listed })

@@ -1,0 +1,120 @@
+import { readFileSync } from 'node:fs'
+import type { Test } from 'tap'
+import type { Query } from '../../src/wire/netlink/message.ts'
+
+// Reads golden bytes and takes messages apart, on its own: nothing here is shared with what it tests.
+
+export const goldenFile = (name: string): URL => new URL(`../golden/${name}.hex`, import.meta.url)
+
+/** The bytes of a file: hex, with `#` comments. */
+export function readGolden(name: string): Buffer {
+  const lines = readFileSync(goldenFile(name), 'utf8').split('\n')
+  const digits = lines.filter((line) => !line.startsWith('#')).join('')
+  return Buffer.from(digits.replaceAll(' ', ''), 'hex')
+}
+
+export type Taken = { readonly type: number; readonly flags: number; readonly body: Buffer }
+
+/** The messages of a datagram, headers checked as nlmsg_ok() does. */
+export function messagesOf(datagram: Buffer): readonly Taken[] {
+  const found: Taken[] = []
+  for (let at = 0; at < datagram.length; ) {
+    const length = datagram.readUInt32LE(at)
+    if (length < 16 || at + length > datagram.length) throw new Error(`odd length ${length}`)
+    const body = datagram.subarray(at + 16, at + length)
+    found.push({ type: datagram.readUInt16LE(at + 4), flags: datagram.readUInt16LE(at + 6), body })
+    at += (length + 3) & ~3
+  }
+  return found
+}
+
+export const typesOf = (datagram: Buffer): readonly number[] =>
+  messagesOf(datagram).map(({ type }) => type)
+
+export const goldenMessages = (name: string): readonly Taken[] => messagesOf(readGolden(name))
+
+/** How a kind of message is built: the length of its fixed part, and what inside it is nested. */
+export type Shape = {
+  readonly head: number
+  /** Paths of attributes that hold attributes, for those who do not set NLA_F_NESTED. */
+  readonly nested?: readonly string[]
+  /** Fixed parts inside nested attributes, by path. */
+  readonly heads?: Readonly<Record<string, number>>
+}
+
+/** struct ifinfomsg; IFLA_LINKINFO, its data and the veth's peer with a header of its own, IFLA_AF_SPEC. */
+export const linkShape: Shape = {
+  head: 16,
+  nested: ['18', '18/2', '18/2/1', '18/5', '26', '26/10'],
+  heads: { '18/2/1': 16 },
+}
+/** struct ifaddrmsg, rtmsg, ndmsg, nfgenmsg. */
+export const addressShape: Shape = { head: 8 }
+export const routeShape: Shape = { head: 12, nested: ['8'] }
+export const neighbourShape: Shape = { head: 12 }
+export const nftShape: Shape = { head: 4 }
+
+/**
+ * One line a fact: "flags 605", "head …", then "18/1 = 76657468" for each attribute, the path made of attribute numbers;
+ * the second of a number among its siblings is "1:2". In this order, so that equal lists are equal bytes but for padding
+ * and the flag NLA_F_NESTED, which the kernel asks of nobody whose policy is from before Linux 5.2.
+ */
+export function linesOf({ type, flags, body }: Taken, shape: Shape): readonly string[] {
+  return [
+    `type ${type}`,
+    `flags ${flags.toString(16)}`,
+    `head ${body.subarray(0, shape.head).toString('hex')}`,
+    ...attributeLines(body.subarray(shape.head), '', shape),
+  ]
+}
+
+function attributeLines(bytes: Buffer, parent: string, shape: Shape): readonly string[] {
+  const lines: string[] = []
+  const seen = new Map<number, number>()
+  for (let at = 0; at + 4 <= bytes.length; ) {
+    const length = bytes.readUInt16LE(at)
+    const type = bytes.readUInt16LE(at + 2)
+    if (length < 4 || at + length > bytes.length) throw new Error(`odd attribute at ${parent}`)
+    const number = type & 0x3fff
+    const count = (seen.get(number) ?? 0) + 1
+    seen.set(number, count)
+    const path = `${parent}${number}${count > 1 ? `:${count}` : ''}`
+    lines.push(...linesOfOne(bytes.subarray(at + 4, at + length), type, path, shape))
+    at += (length + 3) & ~3
+  }
+  return lines
+}
+
+function linesOfOne(payload: Buffer, type: number, path: string, shape: Shape): readonly string[] {
+  const isNested = (type & 0x8000) !== 0 || shape.nested?.includes(path)
+  if (!isNested) return [`${path} = ${payload.toString('hex')}`]
+  const head = shape.heads?.[path] ?? 0
+  const headLine = head > 0 ? [`${path} head ${payload.subarray(0, head).toString('hex')}`] : []
+  return [...headLine, ...attributeLines(payload.subarray(head), `${path}/`, shape)]
+}
+
+export type Difference = { readonly ours?: readonly string[]; readonly theirs?: readonly string[] }
+
+/** Ours and theirs hold the same facts but for the named ones; order is free. */
+export function sameFacts(
+  t: Test,
+  { ours, theirs, shape, but = {} }: {
+    ours: Query
+    theirs: Taken | undefined
+    shape: Shape
+    but?: Difference | undefined
+  },
+): void {
+  if (theirs === undefined) throw new Error('Cannot compare: the golden file has no such message')
+  const left = linesOf({ ...ours, body: Buffer.from(ours.body) }, shape)
+  const right = linesOf(theirs, shape)
+  t.strictSame(without(left, right), [...(but.ours ?? [])].sort(), 'only ours')
+  t.strictSame(without(right, left), [...(but.theirs ?? [])].sort(), 'only theirs')
+}
+
+const without = (lines: readonly string[], others: readonly string[]): readonly string[] =>
+  lines.filter((line) => !others.includes(line)).sort()
+
+/** Four bytes a row, so that a difference shows its place. */
+export const rowsOf = (bytes: Uint8Array): readonly string[] =>
+  Buffer.from(bytes).toString('hex').match(/.{1,8}/g) ?? []

@@ -1,0 +1,248 @@
+/** What `ip` and `nft` are asked in a throw-away namespace, and which datagram of it is kept. */
+export type Recipe = Readonly<{
+  /** The file under test/golden/. */
+  name: string
+  /** Batches of `ip` and scripts of `nft` that go before, none of them captured. */
+  before?: readonly (Readonly<{ ip: readonly string[] }> | Readonly<{ nft: string }>)[]
+  /** The command; POD stands for the name of a second namespace, FILE for a file with `script`. */
+  command: string
+  script?: string
+  /** Of what is sent or received, the first datagram that holds a message of this type. */
+  keep: number
+  way: 'sent' | 'received'
+}>
+
+const hostMac = '0a:58:0a:01:00:01'
+const podMac = '0a:58:0a:01:00:05'
+const bridgeMac = '0a:58:0a:01:00:02'
+const veth = `link add host0 address ${hostMac} type veth peer name eth0 address ${podMac}`
+const bridge = `link add br0 address ${bridgeMac} type bridge`
+/** Numbers of the first links of a new namespace: lo is 1. */
+const links = { ip: [veth, bridge] }
+const up = { ip: ['link set br0 up', 'addr add 192.0.2.1/24 dev br0'] }
+
+const RTM = { newLink: 16, delLink: 17, getLink: 18, newAddr: 20, delAddr: 21, getAddr: 22 }
+const RTR = { newRoute: 24, getRoute: 26, newNeigh: 28, getNeigh: 30 }
+const sent = (name: string, command: string, keep: number): Recipe => ({
+  name,
+  before: [links, up],
+  command,
+  keep,
+  way: 'sent',
+})
+
+const linkRecipes: readonly Recipe[] = [
+  {
+    name: 'link-add-veth',
+    command:
+      `ip link add host0 mtu 1400 address ${hostMac} type veth ` +
+      `peer name eth0 mtu 1400 address ${podMac} netns POD`,
+    keep: RTM.newLink,
+    way: 'sent',
+  },
+  {
+    name: 'link-add-bridge',
+    command: `ip link add br0 mtu 1400 address ${bridgeMac} type bridge`,
+    keep: RTM.newLink,
+    way: 'sent',
+  },
+  sent('link-set-up', 'ip link set dev host0 up', RTM.newLink),
+  sent('link-set-master-up', 'ip link set dev host0 master br0 up', RTM.newLink),
+  sent('link-set-promisc', 'ip link set dev br0 promisc on', RTM.newLink),
+  sent('link-set-mtu', 'ip link set dev host0 mtu 1400', RTM.newLink),
+  sent('link-set-alias', 'ip link set dev host0 alias "tulle1 10.1.0.5 eth0"', RTM.newLink),
+  sent('link-set-addrgenmode', 'ip link set dev host0 addrgenmode none', RTM.newLink),
+  {
+    ...sent(
+      'link-set-port',
+      'ip link set dev host0 type bridge_slave hairpin on isolated on',
+      RTM.newLink,
+    ),
+    before: [links, up, { ip: ['link set host0 master br0'] }],
+  },
+  sent('link-delete', 'ip link delete dev host0', RTM.delLink),
+  sent('link-get', 'ip link show dev host0', RTM.getLink),
+  sent('link-dump', 'ip link show', RTM.getLink),
+]
+
+const addressRecipes: readonly Recipe[] = [
+  sent('address-add-v4', 'ip address add 10.1.0.1/32 dev br0 noprefixroute', RTM.newAddr),
+  sent('address-add-v4-subnet', 'ip address add 10.1.0.1/24 dev br0', RTM.newAddr),
+  sent(
+    'address-add-v6',
+    'ip address add 2001:db8::1/64 dev br0 nodad noprefixroute',
+    RTM.newAddr,
+  ),
+  {
+    ...sent('address-delete', 'ip address delete 10.1.0.1/24 dev br0', RTM.delAddr),
+    before: [links, up, { ip: ['addr add 10.1.0.1/24 dev br0'] }],
+  },
+  sent('address-dump', 'ip address show dev br0', RTM.getAddr),
+]
+
+const routeRecipes: readonly Recipe[] = [
+  sent(
+    'route-add-scope-link',
+    'ip route add 10.1.0.5/32 dev br0 scope link proto 116',
+    RTR.newRoute,
+  ),
+  sent(
+    'route-add-onlink',
+    'ip route add default via 10.9.9.9 dev br0 onlink proto 116',
+    RTR.newRoute,
+  ),
+  sent(
+    'route-add-metrics',
+    'ip route add 10.2.0.0/16 via 192.0.2.9 dev br0 mtu 1300 advmss 1200 metric 77 proto 116',
+    RTR.newRoute,
+  ),
+  sent(
+    'route-add-table',
+    'ip route add 10.2.0.0/16 via 192.0.2.9 dev br0 table 1000 proto 116',
+    RTR.newRoute,
+  ),
+  sent('route-add-v6', 'ip -6 route add 2001:db8:1::/64 dev br0 proto 116', RTR.newRoute),
+  sent(
+    'route-add-v6-default',
+    'ip -6 route add default via fe80::1 dev br0 onlink proto 116',
+    RTR.newRoute,
+  ),
+  sent('route-get', 'ip route get fibmatch 192.0.2.77', RTR.getRoute),
+  sent('route-dump', 'ip route show table all', RTR.getRoute),
+]
+
+const neighbourRecipes: readonly Recipe[] = [
+  sent(
+    'neighbour-replace-v4',
+    `ip neighbour replace 192.0.2.5 lladdr ${podMac} nud permanent dev br0`,
+    RTR.newNeigh,
+  ),
+  sent(
+    'neighbour-replace-v6',
+    `ip neighbour replace fe80::1 lladdr ${podMac} nud permanent dev br0`,
+    RTR.newNeigh,
+  ),
+  sent('neighbour-dump', 'ip neighbour show', RTR.getNeigh),
+]
+
+const received = (name: string, command: string, keep: number): Recipe => ({
+  name,
+  before: [
+    links,
+    up,
+    {
+      ip: [
+        'link set host0 mtu 1400 master br0 alias "tulle1 10.1.0.5 eth0" up',
+        'link set host0 type bridge_slave hairpin on isolated on',
+        'address add 2001:db8::1/64 dev br0 nodad',
+        'route add 10.2.0.0/16 via 192.0.2.9 dev br0 mtu 1300 metric 77 proto 116 table 1000',
+        'route add 10.3.0.0/16 nexthop via 192.0.2.9 dev br0 nexthop via 192.0.2.8 dev br0',
+        'route add unreachable 10.4.0.0/16',
+        `neighbour replace 192.0.2.5 lladdr ${podMac} nud permanent dev br0`,
+      ],
+    },
+  ],
+  command,
+  keep,
+  way: 'received',
+})
+
+const replyRecipes: readonly Recipe[] = [
+  received('reply-links', 'ip link show', RTM.newLink),
+  received('reply-addresses', 'ip address show dev br0', RTM.newAddr),
+  received('reply-routes', 'ip -4 route show table all', RTR.newRoute),
+  received('reply-neighbours', 'ip neighbour show', RTR.newNeigh),
+  received('reply-route', 'ip route get fibmatch 192.0.2.77', RTR.newRoute),
+  received('reply-refusal', 'ip route add 10.9.9.0/24 via 10.1.2.4', 2),
+  received('reply-acknowledgement', 'ip link set dev br0 promisc on', 2),
+]
+
+const subsystem = 10 << 8
+const NFT = { newTable: 0, delTable: 2, delChain: 5, newRule: 6, getRule: 7, delRule: 8 }
+const NFE = { newElement: 12, getElement: 13, delElement: 14, newGen: 15, getGen: 16 }
+
+/** The forms of rule, set and chain that datapath/ruleset.ts is made of. */
+export const inetTable = `create table inet tulle
+create set inet tulle source4 { type ifname . ether_addr . ipv4_addr; }
+create set inet tulle plain { type ipv6_addr; }
+create map inet tulle guarded { type ifname : verdict; }
+create chain inet tulle own-address
+create chain inet tulle masquerade-1
+create chain inet tulle prerouting { type filter hook prerouting priority -300; }
+create chain inet tulle postrouting { type nat hook postrouting priority 100; }
+add rule inet tulle prerouting iifname . ether saddr . ip saddr @source4 accept comment "its own"
+add rule inet tulle prerouting iifname vmap @guarded comment "anything else"
+add rule inet tulle own-address meta nfproto ipv6 ip6 saddr fe80::/10 accept comment "link-local"
+add rule inet tulle own-address drop comment "not its own"
+add rule inet tulle masquerade-1 meta nfproto ipv4 ip daddr 224.0.0.0/4 return comment "multicast"
+add rule inet tulle masquerade-1 masquerade fully-random comment "the rest"
+`
+
+/** In the bridge family the protocol of a frame is `ether type`, and ARP is seen. */
+export const bridgeTable = `create table bridge tulle
+create set bridge tulle mac { type ifname . ether_addr; }
+create chain bridge tulle own-address
+create chain bridge tulle prerouting { type filter hook prerouting priority -300; }
+add rule bridge tulle prerouting meta protocol ip iifname . ether saddr @mac accept comment "ip"
+add rule bridge tulle own-address meta protocol arp arp saddr ip 0.0.0.0 accept comment "probe"
+`
+
+const element = '{ "tulA" . 0a:58:0a:01:00:05 . 10.1.0.5 comment "net/id/eth0" }'
+const jump = '{ "tulA" comment "net/id/eth0" : jump own-address }'
+const elements =
+  `add element inet tulle source4 ${element}\n` + `add element inet tulle guarded ${jump}\n`
+
+const nft = (name: string, script: string, keep: number): Recipe => ({
+  name,
+  before: [{ nft: inetTable }],
+  command: 'nft -f FILE',
+  script,
+  keep: subsystem | keep,
+  way: 'sent',
+})
+const nftList = (name: string, command: string, keep: number, way: Recipe['way']): Recipe => ({
+  name,
+  before: [{ nft: inetTable }, { nft: elements }],
+  command,
+  keep: subsystem | keep,
+  way,
+})
+
+const nftRecipes: readonly Recipe[] = [
+  { ...nft('nft-table-inet', inetTable, NFT.newTable), before: [] },
+  { ...nft('nft-table-bridge', bridgeTable, NFT.newTable), before: [] },
+  nft('nft-element-add', `create element inet tulle source4 ${element}\n`, NFE.newElement),
+  nft('nft-element-add-verdict', `create element inet tulle guarded ${jump}\n`, NFE.newElement),
+  {
+    ...nft('nft-element-delete', 'delete element inet tulle guarded { "tulA" }\n', NFE.delElement),
+    before: [{ nft: inetTable }, { nft: elements }],
+  },
+  nft('nft-chain-flush', 'flush chain inet tulle own-address\n', NFT.delRule),
+  {
+    ...nft('nft-chain-delete', 'delete chain inet tulle spare\n', NFT.delChain),
+    before: [{ nft: inetTable }, { nft: 'add chain inet tulle spare\n' }],
+  },
+  nft('nft-table-delete', 'delete table inet tulle\n', NFT.delTable),
+  nftList(
+    'nft-element-get',
+    `nft get element inet tulle guarded '{ "tulA" }'`,
+    NFE.getElement,
+    'sent',
+  ),
+  nftList('nft-element-dump', 'nft list map inet tulle guarded', NFE.getElement, 'sent'),
+  nftList('nft-rule-dump', 'nft list table inet tulle', NFT.getRule, 'sent'),
+  nftList('nft-generation-get', 'nft list table inet tulle', NFE.getGen, 'sent'),
+  nftList('reply-elements', 'nft list set inet tulle source4', NFE.newElement, 'received'),
+  nftList('reply-elements-map', 'nft list map inet tulle guarded', NFE.newElement, 'received'),
+  nftList('reply-rules', 'nft list table inet tulle', NFT.newRule, 'received'),
+  nftList('reply-generation', 'nft list table inet tulle', NFE.newGen, 'received'),
+]
+
+export const recipes: readonly Recipe[] = [
+  ...linkRecipes,
+  ...addressRecipes,
+  ...routeRecipes,
+  ...neighbourRecipes,
+  ...replyRecipes,
+  ...nftRecipes,
+]
