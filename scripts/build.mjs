@@ -1,6 +1,7 @@
-// Builds dist/tulle: one executable of the pinned Node, with the plugin and its native part as assets.
-// Steps: config validator (ajv standalone) → native part (gcc) → bundles (esbuild) → code caches, made by running a stage
-// executable → the executable itself. Options: --generate stops after the validator.
+// Builds dist/tulle: one executable of the pinned Node, with the plugin and its native part as
+// assets. Steps: config validator (ajv standalone) → native part (gcc) → bundles (esbuild) → code
+// caches, made by running a stage executable → the executable itself. Options: --generate stops
+// after the validator.
 import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import os from 'node:os'
@@ -43,7 +44,9 @@ async function generateValidator() {
   fs.writeFileSync(path.join(folder, 'validate-config.js'), outputFiles[0].contents)
 }
 
-/** Parts that the schema's text uses twice become one function instead of being written out twice. */
+/**
+ * Parts that the schema's text uses twice become one function instead of being written out twice.
+ */
 function shareParts(schema) {
   const uses = new Map()
   const count = (part) => {
@@ -123,7 +126,10 @@ async function bundle() {
   return cacheVariable
 }
 
-/** Debug symbols are a fifth of the file; strip goes before injection, as a stripped blob would not start. */
+/**
+ * Debug symbols are a fifth of the file; strip goes before injection, as a stripped blob would not
+ * start.
+ */
 function stripNode() {
   const stripped = path.join(work, `node-${process.version}`)
   if (!fs.existsSync(stripped)) {
@@ -134,7 +140,10 @@ function stripNode() {
   return stripped
 }
 
-/** V8 options belong to the code cache: it is refused where they differ from those that it was made under. */
+/**
+ * V8 options belong to the code cache: it is refused where they differ from those that it was made
+ * under.
+ */
 const execArgv = [
   '--no-rehash-snapshot',
   '--v8-pool-size=0',
@@ -196,7 +205,10 @@ const conf = {
   },
 }
 
-/** Runs every verb once, in throw-away namespaces, and keeps the code that V8 had compiled at its end. */
+/**
+ * Runs every verb once, in throw-away namespaces, and keeps the code that V8 had compiled at its
+ * end.
+ */
 function makeCaches(stage, cacheVariable) {
   step('code caches')
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tulle-build-'))
@@ -245,7 +257,10 @@ function makeCaches(stage, cacheVariable) {
   return made
 }
 
-/** A child's failure in a few lines: its command and the end of what it said (minified sources are left out). */
+/**
+ * A child's failure in a few lines: its command and the end of what it said (minified sources are
+ * left out).
+ */
 process.on('uncaughtException', (error) => {
   const said = String(error.stderr ?? error.stack ?? error)
   const lines = said.split('\n').filter((line) => line.length < 400)

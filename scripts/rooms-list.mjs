@@ -34,6 +34,7 @@ export const rooms = [
 ]
 
 const layerOf = new Map(rooms.map(({ room, layer }) => [room, layer]))
+
 /**
  * The room of a file in src/; a file directly in src/ is a `main`, above every layer.
  * @param {string} file

@@ -50,6 +50,7 @@ export function breachesOf(tree) {
 const isInSrc = (file) => file.startsWith('src/')
 /** @param {string} file */
 const isCode = (file) => /\.[mc]?[jt]s$/.test(file) && !/\/generated\/[^/]+\.js$/.test(file)
+
 /**
  * Where a relative import leads, as a path from the root. What the build generates need not be
  * there: its declarations stand for it.

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { globSync, writeFileSync } from 'node:fs'
+import { existsSync, globSync, writeFileSync } from 'node:fs'
 import { parseArgs, styleText } from 'node:util'
 import { tracesOf } from './leftovers.ts'
 import { type Failure, type FileDone, type Skip, TapCounter } from './tap-count.ts'
@@ -11,7 +11,7 @@ type Outcome = {
 }
 type Stage = { readonly name: string; readonly run: () => Promise<Outcome> }
 type Done = Outcome & { readonly name: string; readonly ms: number }
-type Ended = { readonly code: number | null; readonly output: string }
+type Ended = { readonly code: number | null; readonly output: string; readonly stderr: string }
 
 // These touch nothing but their arguments, so their files may run beside each other. Every other
 // folder makes namespaces or files and measures time: one file after the other.
@@ -61,8 +61,10 @@ function plan(only: readonly string[], before: ReadonlySet<string>): readonly St
   const unit = folders.get('unit')
   folders.delete('unit')
   const usesExecutable = folders.size > 0 || isNamed('demo')
+  // The pure rooms' tests need only what the build generates: any build will do.
+  const needsBuild = usesExecutable || isNamed('build') || !existsSync('dist/tulle')
   const stages: Stage[] = []
-  if (usesExecutable || isNamed('build')) stages.push(check('build', 'node', 'scripts/build.mjs'))
+  if (needsBuild) stages.push(check('build', 'node', 'scripts/build.mjs'))
   for (const [name, ...command] of checks) if (isNamed(name)) stages.push(check(name, ...command))
   if (unit !== undefined) stages.push(tap('unit', unit, ['--jobs=2']))
   for (const [name, files] of folders) stages.push(tap(name, files, ['--jobs=1']))
@@ -105,7 +107,10 @@ function tap(name: string, files: readonly string[], options: readonly string[])
     const command = ['tap', '-R', 'tap', ...options, ...files]
     const ended = await runProgram(command, (text) => counter.write(text))
     const count = counter.close()
-    if (ended.code === 0 || count.failures.length > 0) return count
+    if (ended.code === 0) return count
+    // What a file throws before its first test is nowhere but on stderr.
+    if (ended.stderr.trim() !== '') console.log(`  stderr:\n${ended.stderr.trimEnd()}`)
+    if (count.failures.length > 0) return count
     const failure = { name: `tap: exit ${ended.code}, no test failed`, details: ended.output }
     return { ...count, failures: [failure] }
   }
@@ -136,6 +141,7 @@ function runProgram(command: readonly string[], read: (text: string) => void): P
   const env = { ...process.env, PATH: `node_modules/.bin:${process.env.PATH}` }
   const child = spawn(program, words, { env, stdio: ['ignore', 'pipe', 'pipe'] })
   let output = ''
+  let stderr = ''
   const { promise, resolve, reject } = Promise.withResolvers<Ended>()
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     output += text
@@ -143,9 +149,10 @@ function runProgram(command: readonly string[], read: (text: string) => void): P
   })
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     output += text
+    stderr += text
   })
   child.on('error', reject)
-  child.on('close', (code) => resolve({ code, output }))
+  child.on('close', (code) => resolve({ code, output, stderr }))
   return promise
 }
 

@@ -32,7 +32,7 @@ const leftOver = new RegExp(
   `\\b(${['TO' + 'DO', 'FIX' + 'ME', 'XX' + 'X', 'HA' + 'CK'].join('|')})\\b`,
 )
 /** Home folders and the like: a path that exists on the machine of one developer only. */
-const machinePath = /(?<![\w.~-])\/(home|Users|root|work|farm)\/[\w.@-]/
+const machinePath = /(?<![\w.~-])\/(home|Users|root)\/[\w.@-]/
 const conflict = /^(<{7}|>{7}|\|{7}) |^={7}$/
 /** Invisible or reordering: NBSP, zero-width, bidi controls, BOM. A reader can't see them. */
 const invisible = /[\u00a0\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]/

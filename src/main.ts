@@ -57,7 +57,7 @@ function cacheOf(verb: string): { cachedData?: Buffer } {
   }
 }
 
-/** Set in the build's own stage executable, which makes the code caches; nothing in the real one. */
+/** Set in the build's own stage executable, which makes the code caches; not in the real one. */
 declare const TULLE_CACHE_VARIABLE: string | undefined
 function keepCache(script: Script): void {
   if (TULLE_CACHE_VARIABLE === undefined) return

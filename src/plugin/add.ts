@@ -21,7 +21,6 @@ import {
   applySysctls,
   ensureBridge,
   ipv6State,
-  macText,
   switchForwardingOn,
   uplinkMtuBytes,
 } from './host.ts'
@@ -47,7 +46,7 @@ export function add(call: Call): string {
   try {
     const { attachment, dns } = lease(call, sockets, undo)
     const bridge = wire(call, { attachment, sockets, undo })
-    const result = resultOf(attachment, { config, environment, dns, bridgeMac: macText(bridge) })
+    const result = resultOf(attachment, { config, environment, dns, bridgeLink: bridge })
     return formatResult(config.cniVersion, result)
   } catch (refusal) {
     throw undoAll(undo, refusal)

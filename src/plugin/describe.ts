@@ -1,5 +1,5 @@
 import { type Address, formatAddress, offsetAddress, parseAddress } from '../base/address.ts'
-import { parseMac } from '../base/mac.ts'
+import { formatMac, parseMac } from '../base/mac.ts'
 import { boundsOf, formatPrefix, networkOf, type Prefix, parsePrefix } from '../base/prefix.ts'
 import { type NetworkConfig, type RouteConfig, describe as show } from '../cni/config.ts'
 import type { Environment } from '../cni/environment.ts'
@@ -13,6 +13,7 @@ import type {
   BridgeWish,
 } from '../datapath/attachment.ts'
 import { identityOf } from '../datapath/identity.ts'
+import type { Link } from '../wire/rtnl/link.ts'
 
 /** An address that IPAM gave, built in or not. */
 export type Given = { readonly prefix: Prefix; readonly gateway: Address | undefined }
@@ -188,12 +189,12 @@ export type ResultSource = Pick<Source, 'config' | 'environment'> & {
   /** DNS settings of the IPAM's result. */
   readonly dns: Result['dns']
   /** As the kernel shows it: a bridge that was there before has its own. */
-  readonly bridgeMac: string | undefined
+  readonly bridgeLink: Pick<Link, 'mac' | 'mtuBytes'> | undefined
 }
 
 /** The result of ADD, in the shape of CNI 1.1.0. */
 export function resultOf(attachment: Attachment, source: ResultSource): Result {
-  const { config, environment, dns, bridgeMac } = source
+  const { config, environment, dns, bridgeLink } = source
   const { bridge, link, hostMac, podMac, ifname, mtuBytes, ips, mode } = attachment
   const interfaces = [
     { name: link, mac: hostMac, mtu: mtuBytes },
@@ -201,9 +202,7 @@ export function resultOf(attachment: Attachment, source: ResultSource): Result {
   ]
   const own = config.dns && Object.keys(config.dns).length > 0 ? config.dns : undefined
   return {
-    interfaces: bridge
-      ? [{ name: bridge.name, ...present({ mac: bridgeMac }) }, ...interfaces]
-      : interfaces,
+    interfaces: bridge ? [{ name: bridge.name, ...shown(bridgeLink) }, ...interfaces] : interfaces,
     ips: ips.map(({ address, subnetBits, gateway }) =>
       present({
         address: `${address}/${mode === 'routed' ? hostBits[familyOf(address)] : subnetBits}`,
@@ -218,6 +217,9 @@ export function resultOf(attachment: Attachment, source: ResultSource): Result {
     dns: runtimeDns(config) ?? own ?? dns,
   }
 }
+
+const shown = (link: ResultSource['bridgeLink']): { mac?: string; mtu?: number } =>
+  link ? present({ mac: link.mac && formatMac(link.mac), mtu: link.mtuBytes }) : {}
 
 function runtimeDns({ runtimeConfig }: NetworkConfig): Result['dns'] | undefined {
   const { servers, searches, options } = runtimeConfig?.dns ?? {}

@@ -1,5 +1,4 @@
 import { parseAddress } from '../base/address.ts'
-import { formatMac } from '../base/mac.ts'
 import { samePrefix } from '../base/prefix.ts'
 import { code, fault } from '../cni/fault.ts'
 import type { Attachment, BridgeWish } from '../datapath/attachment.ts'
@@ -135,10 +134,6 @@ export function dropBridge(host: RouteSocket, name: string): void {
 }
 
 export const ipv6State = (): 'on' | 'off' => (hasIpv6() ? 'on' : 'off')
-
-/** What a result says of the bridge: a bridge that stood before keeps its own MAC. */
-export const macText = (link: Link | undefined): string | undefined =>
-  link?.mac ? formatMac(link.mac) : undefined
 
 /** Bridges that no other attachment of the store needs. */
 export const bridgeLeftBy = (

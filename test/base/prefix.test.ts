@@ -23,7 +23,7 @@ const prefixOf = (family: 4 | 6): fc.Arbitrary<Prefix> =>
   fc.record({ address: addressOf(family), bits: fc.nat(family === 4 ? 32 : 128) })
 const prefix = fc.oneof(prefixOf(4), prefixOf(6))
 
-/** A second prefix that differs in a few low bits, so that networks often touch or hold each other. */
+/** A second prefix that differs in a few low bits: networks often touch or hold each other. */
 const near = prefix.chain((one) =>
   fc
     .record({ flip: fc.nat(255), bits: fc.nat(one.address.family === 4 ? 32 : 128) })
@@ -73,15 +73,63 @@ for (const row of [
   })
 
 for (const row of [
-  { why: 'a /24', text: '10.1.2.3/24', network: '10.1.2.0/24', first: '10.1.2.0', last: '10.1.2.255' },
-  { why: 'a length inside an octet', text: '10.1.2.77/27', network: '10.1.2.64/27', first: '10.1.2.64', last: '10.1.2.95' },
-  { why: 'a pair (RFC 3021)', text: '10.1.2.3/31', network: '10.1.2.2/31', first: '10.1.2.2', last: '10.1.2.3' },
-  { why: 'one address', text: '10.1.2.3/32', network: '10.1.2.3/32', first: '10.1.2.3', last: '10.1.2.3' },
-  { why: 'everything', text: '10.1.2.3/0', network: '0.0.0.0/0', first: '0.0.0.0', last: '255.255.255.255' },
-  { why: 'the sign bit of 32', text: '192.0.2.1/1', network: '128.0.0.0/1', first: '128.0.0.0', last: '255.255.255.255' },
-  { why: 'a /64', text: 'fd00::1:2/64', network: 'fd00::/64', first: 'fd00::', last: 'fd00::ffff:ffff:ffff:ffff' },
-  { why: 'an IPv6 pair (RFC 6164)', text: 'fd00::1/127', network: 'fd00::/127', first: 'fd00::', last: 'fd00::1' },
-] /* biome-ignore format: a table */)
+  {
+    why: 'a /24',
+    text: '10.1.2.3/24',
+    network: '10.1.2.0/24',
+    first: '10.1.2.0',
+    last: '10.1.2.255',
+  },
+  {
+    why: 'a length inside an octet',
+    text: '10.1.2.77/27',
+    network: '10.1.2.64/27',
+    first: '10.1.2.64',
+    last: '10.1.2.95',
+  },
+  {
+    why: 'a pair (RFC 3021)',
+    text: '10.1.2.3/31',
+    network: '10.1.2.2/31',
+    first: '10.1.2.2',
+    last: '10.1.2.3',
+  },
+  {
+    why: 'one address',
+    text: '10.1.2.3/32',
+    network: '10.1.2.3/32',
+    first: '10.1.2.3',
+    last: '10.1.2.3',
+  },
+  {
+    why: 'everything',
+    text: '10.1.2.3/0',
+    network: '0.0.0.0/0',
+    first: '0.0.0.0',
+    last: '255.255.255.255',
+  },
+  {
+    why: 'the sign bit of 32',
+    text: '192.0.2.1/1',
+    network: '128.0.0.0/1',
+    first: '128.0.0.0',
+    last: '255.255.255.255',
+  },
+  {
+    why: 'a /64',
+    text: 'fd00::1:2/64',
+    network: 'fd00::/64',
+    first: 'fd00::',
+    last: 'fd00::ffff:ffff:ffff:ffff',
+  },
+  {
+    why: 'an IPv6 pair (RFC 6164)',
+    text: 'fd00::1/127',
+    network: 'fd00::/127',
+    first: 'fd00::',
+    last: 'fd00::1',
+  },
+])
   test(`networkOf and boundsOf ${row.text}: ${row.why}`, async (t) => {
     const parsed = parsePrefix(row.text)
     if (!parsed) throw new Error('Cannot happen: the table has good prefixes')

@@ -1,6 +1,8 @@
 import type { Verb } from './job.ts'
 
-/** Columns of the tables. `newest` and `debian` are the reference plugins of two Debian releases. */
+/**
+ * Columns of the tables. `newest` and `debian` are the reference plugins of two Debian releases.
+ */
 export type PeerId = 'tulle' | 'newest' | 'debian' | 'floor' | 'node' | 'script'
 
 export type Wiring = 'routed' | 'bridge'

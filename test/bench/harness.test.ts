@@ -46,7 +46,8 @@ t.test(
   async (t) => {
     const record = makePlugin(
       'record',
-      `cat > ${directory}/$CNI_COMMAND.in; env | sort > ${directory}/$CNI_COMMAND.env; echo '{"a":1}'`,
+      `cat > ${directory}/$CNI_COMMAND.in; ` +
+        `env | sort > ${directory}/$CNI_COMMAND.env; echo '{"a":1}'`,
     )
     process.env.TULLE_LEAK = 'yes'
     const { fault, calls } = await runJob([contender(record)])
@@ -73,7 +74,8 @@ t.test(
 t.test('a pod is a namespace of its own, and gone with the harness', async (t) => {
   const tell = makePlugin(
     'tell',
-    `stat -L -c %i $CNI_NETNS /proc/self/ns/net > ${directory}/inodes; echo $CNI_NETNS > ${directory}/path; echo '{}'`,
+    `stat -L -c %i $CNI_NETNS /proc/self/ns/net > ${directory}/inodes; ` +
+      `echo $CNI_NETNS > ${directory}/path; echo '{}'`,
   )
   await runJob([contender(tell, { verbs: ['ADD'] })])
   const [pod, node] = readFileSync(join(directory, 'inodes'), 'utf8').trim().split('\n')

@@ -10,7 +10,8 @@ export type Options = {
 export const usage = `usage: scripts/bench [--quick] [--only NAME] [--json]
 
   --quick       few runs: shows that everything runs; its figures mean little
-  --only NAME   only cases whose name contains NAME (start, routed, bridge, masq, dual, leases, burst)
+  --only NAME   only cases whose name contains NAME (start, routed, bridge, masq, dual, leases,
+                burst)
   --json        machine-readable result on standard output instead of tables
 `
 

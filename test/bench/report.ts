@@ -33,9 +33,12 @@ export type Run = {
 }
 
 const legend = [
-  'Cells: p50 / p95 of exec to exit in ms, interleaved runs in random order; N× = Tulle’s p50 ÷ this one’s.',
-  'Every contender has a node namespace of its own, in which one more pod stays attached, as on a node in use.',
-  'kernel floor: the same links, addresses, routes and set elements by netlink alone, timed inside; no lease.',
+  'Cells: p50 / p95 of exec to exit in ms, interleaved runs in random order; ' +
+    'N× = Tulle’s p50 ÷ this one’s.',
+  'Every contender has a node namespace of its own, in which one more pod stays attached, ' +
+    'as on a node in use.',
+  'kernel floor: the same links, addresses, routes and set elements by netlink alone, ' +
+    'timed inside; no lease.',
 ]
 
 export function formatRun(run: Run, paint: Paint): string {

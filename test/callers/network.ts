@@ -1,5 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs'
-import { isIP } from 'node:net'
+import { mkdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { executable, type Json } from '../support/cni.ts'
@@ -75,14 +74,9 @@ export function stateOf(netns: Netns): readonly string[] {
   })
 }
 
-/** How many addresses the store says are held; none where no store was ever made. */
+/** How many addresses the store says are held; a store that was never made is an error. */
 export function heldAddresses(dataDir: string): number {
-  const path = join(dataDir, 'tulle.db')
-  if (!existsSync(path)) {
-    const network = join(dataDir, networkName)
-    return existsSync(network) ? readdirSync(network).filter((name) => isIP(name) !== 0).length : 0
-  }
-  const database = new DatabaseSync(path, { readOnly: true })
+  const database = new DatabaseSync(join(dataDir, 'tulle.db'), { readOnly: true })
   try {
     const query = 'SELECT count(*) AS held FROM address WHERE container IS NOT NULL'
     return Number(database.prepare(query).get()?.held)

@@ -9,6 +9,7 @@ import { type Machine, withMachine } from './machine.ts'
 import * as network from './network.ts'
 import { type Mode, modes } from './network.ts'
 import { Podman } from './podman.ts'
+import { waitFor } from './wait-for.ts'
 
 t.setTimeout(240_000)
 
@@ -36,6 +37,8 @@ for (const mode of modes) {
       const podman = podmanOn(machine, mode, [portmap])
       const serve = ['httpd', '-f', '-p', '80', '-h', '/www']
       podman.start('web', { more: ['-p', '18081:80'], command: serve })
+      const listening = () => podman.exec('web', ['ss', '-Htln']).stdout.includes(':80 ')
+      await waitFor('the web server', listening)
       const fetched = outside.exec([process.execPath, '-e', get, `http://${uplink.node.v4}:18081/`])
       test.equal(fetched.stdout, 'served by a pod\n', `the world reaches it ${fetched.stderr}`)
       podman.remove()

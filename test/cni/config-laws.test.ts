@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { test } from 'tap'
 import { parseConfig } from '../../src/cni/config.ts'
 import { configSchema } from '../../src/cni/schema.ts'
+import { holds } from '../base/law.ts'
 import { faultOrResult } from '../support/fault-of.ts'
 
 const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value)) as unknown
@@ -83,7 +84,8 @@ test('the sample holds every top-level key that there is', async (t) => {
 test('keys are read alike in whatever case', async (t) => {
   const want = plain(parseConfig(JSON.stringify(full)))
   t.strictSame(want, full, 'the exact ones first')
-  fc.assert(
+  holds(
+    t,
     fc.property(fc.infiniteStream(fc.boolean()), (coins) => {
       const letter = (one: string): string => (coins.next().value ? one.toUpperCase() : one)
       const write = (key: string): string => [...key].map(letter).join('')
@@ -91,20 +93,20 @@ test('keys are read alike in whatever case', async (t) => {
       const got = plain(parseConfig(text))
       if (JSON.stringify(got) !== JSON.stringify(want)) throw new Error(text)
     }),
-    { numRuns: 50 },
+    50,
   )
 })
 
 test('whatever stands under unknown keys comes out as it went in', async (t) => {
   const unknown = fc.string().map((text) => `x-${text}`)
-  fc.assert(
+  holds(
+    t,
     fc.property(fc.dictionary(unknown, fc.jsonValue()), (more) => {
       const got = plain(parseConfig(JSON.stringify({ name: 'net', ...more })))
       const want = plain({ name: 'net', ...more, cniVersion: '0.1.0' })
       if (JSON.stringify(got) !== JSON.stringify(want)) throw new Error(JSON.stringify(got))
     }),
   )
-  t.pass()
 })
 
 test('whatever text comes, it is read or refused with code 1, 6 or 7 and a remedy', async (t) => {
@@ -114,9 +116,11 @@ test('whatever text comes, it is read or refused with code 1, 6 or 7 and a remed
     fc.string(),
     fc.json(),
     near.map((value) => JSON.stringify(value)),
+    fc.constantFrom('{"name":"net"}', '{"cniVersion":"9"}', '{}', '['),
   )
   const reached = new Set<number | 'read'>()
-  fc.assert(
+  holds(
+    t,
     fc.property(text, (input) => {
       const outcome = faultOrResult(() => parseConfig(input))
       reached.add('fault' in outcome ? outcome.fault.code : 'read')
@@ -124,18 +128,18 @@ test('whatever text comes, it is read or refused with code 1, 6 or 7 and a remed
       const { code, message, details } = outcome.fault
       if (![1, 6, 7].includes(code) || message === '' || details === '') throw new Error(input)
     }),
-    { numRuns: 1000 },
+    1000,
   )
   t.strictSame([...reached].sort(), [1, 6, 7, 'read'], 'all of them were met')
 })
 
 test('a value of the wrong type under any key is refused or read, and never a bug', async (t) => {
   const key = fc.constantFrom(...Object.keys(full))
-  fc.assert(
+  holds(
+    t,
     fc.property(key, fc.jsonValue(), (name, value) => {
       faultOrResult(() => parseConfig(JSON.stringify({ ...full, [name]: value })))
     }),
-    { numRuns: 500 },
+    500,
   )
-  t.pass()
 })

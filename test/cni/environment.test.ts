@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { test } from 'tap'
 import { isName, parseEnvironment, type Variables } from '../../src/cni/environment.ts'
+import { holds } from '../base/law.ts'
 import { faultOrResult } from '../support/fault-of.ts'
 
 const netns = '/run/netns/pod'
@@ -135,7 +136,8 @@ test('whatever the environment, it is read or refused with code 4 and a remedy',
   const environment = fc
     .tuple(fc.constantFrom(...commands), fc.dictionary(fc.constantFrom(...names), word))
     .map(([command, variables]): Variables => ({ ...variables, CNI_COMMAND: command }))
-  fc.assert(
+  holds(
+    t,
     fc.property(environment, (variables) => {
       const outcome = faultOrResult(() => parseEnvironment(variables))
       if (!('fault' in outcome)) return
@@ -143,7 +145,6 @@ test('whatever the environment, it is read or refused with code 4 and a remedy',
       if (code !== 4 || message === '' || details === '') throw new Error(JSON.stringify(outcome))
     }),
   )
-  t.pass()
 })
 
 test('a name is what the specification says', async (t) => {
@@ -156,6 +157,8 @@ test('a name is what the specification says', async (t) => {
   }
   const letter = fc.oneof(fc.constantFrom(...good, '_', '.', '-', '/', '\n', 'é'), fc.string())
   const text = fc.array(letter, { maxLength: 6 }).map((letters) => letters.join(''))
-  fc.assert(fc.property(text, (one) => isName(one) === isGood(one)))
-  t.pass()
+  holds(
+    t,
+    fc.property(text, (one) => isName(one) === isGood(one)),
+  )
 })

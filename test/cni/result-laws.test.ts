@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { test } from 'tap'
 import { formatResult, passThrough, type Result, readResult } from '../../src/cni/result.ts'
 import { type CniVersion, versions } from '../../src/cni/version.ts'
+import { holds } from '../base/law.ts'
 
 /** Without keys that are undefined, as JSON has them. */
 const plain = <T>(value: T): T => JSON.parse(JSON.stringify(value)) as T
@@ -102,7 +103,8 @@ function expected(version: CniVersion, all: Result): Fields {
 
 for (const version of versions) {
   test(`${version}: results are written as the specification’s text has them`, async (t) => {
-    fc.assert(
+    holds(
+      t,
       fc.property(result, (one) =>
         same(JSON.parse(formatResult(version, one)), {
           cniVersion: version,
@@ -110,7 +112,6 @@ for (const version of versions) {
         }),
       ),
     )
-    t.pass()
   })
 }
 
@@ -134,12 +135,12 @@ function kept(version: CniVersion, all: Result): Result {
 
 for (const version of versions) {
   test(`${version}: what was written is read again, but for what it cannot say`, async (t) => {
-    fc.assert(
+    holds(
+      t,
       fc.property(result, (one) =>
         same(readResult(JSON.parse(formatResult(version, one))), kept(version, one)),
       ),
     )
-    t.pass()
   })
 }
 
@@ -149,7 +150,8 @@ const inner = fc.dictionary(innerKeys, fc.oneof(fc.jsonValue(), fc.array(fc.obje
 const near = fc.dictionary(keys, fc.oneof(inner, fc.array(fc.oneof(inner, fc.anything()))))
 
 test('readResult reads something good out of anything', async (t) => {
-  fc.assert(
+  holds(
+    t,
     fc.property(fc.oneof(fc.anything(), near), (value) => {
       const { ips, routes, interfaces, dns } = readResult(value)
       const isGood =
@@ -159,14 +161,14 @@ test('readResult reads something good out of anything', async (t) => {
         typeof dns === 'object'
       if (!isGood) throw new Error(JSON.stringify({ ips, routes, interfaces, dns }))
     }),
-    { numRuns: 1000 },
+    1000,
   )
-  t.pass()
 })
 
 test('whatever prevResult holds, pass-through keeps', async (t) => {
   const prevResult = fc.dictionary(fc.string(), fc.jsonValue())
-  fc.assert(
+  holds(
+    t,
     fc.property(prevResult, fc.constantFrom(...versions), (value, cniVersion) => {
       const { cniVersion: _, ...rest } = plain(value)
       const want = { cniVersion, ...rest }
@@ -174,5 +176,4 @@ test('whatever prevResult holds, pass-through keeps', async (t) => {
       same(JSON.parse(passThrough(cniVersion, { ...rest, cniVersion })), want)
     }),
   )
-  t.pass()
 })

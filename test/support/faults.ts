@@ -29,7 +29,6 @@ export const refusable = [
   'sendmsg',
   'recvfrom',
   'recvmsg',
-  'setns',
   'pwrite64',
   'fdatasync',
   'fsync',

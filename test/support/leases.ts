@@ -15,8 +15,11 @@ export function leases(dataDir: string): readonly string[] {
 
 function stored(file: string): readonly string[] {
   if (!existsSync(file)) return []
-  const database = new DatabaseSync(file, { readOnly: true })
+  // not read-only: what a killed commit has left must be rolled back before anybody reads
+  const database = new DatabaseSync(file)
   try {
+    const tables = database.prepare("SELECT name FROM sqlite_master WHERE name = 'address'").all()
+    if (tables.length === 0) return [] // made, and given up before its first commit
     const held = 'SELECT address FROM address WHERE container IS NOT NULL'
     return database
       .prepare(held)

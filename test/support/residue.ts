@@ -19,7 +19,10 @@ export function picture(netns: Netns): readonly string[] {
  * bridge's own link-local address, carrier and operational state come some time later by themselves.
  */
 function tidy(line: string): string {
-  if (line.startsWith('anycast ') || /(: | dev )cni\d? .*fe80::|^fe80::.* dev cni/.test(line))
+  if (
+    line.startsWith('anycast ') ||
+    /(: | dev )cni\d? .*fe80::|^(fe80::|multicast ff00::).* dev cni/.test(line)
+  )
     return ''
   const late = /,(LOWER_UP|NO-CARRIER|M-DOWN)|NO-CARRIER,| state \w+| linkdown| tentative/g
   return line.replace(late, '').trim()

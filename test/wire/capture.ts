@@ -15,8 +15,7 @@ export function capture(recipe: Recipe): Uint8Array {
     for (const step of recipe.before ?? []) prepare(netns, folder, step)
     const trace = strace(netns, pod, folder, recipe)
     const kept = datagramsOf(trace).filter((one) => typesOf(one).includes(recipe.keep))
-    // `ip link` asks first, with an empty RTM_NEWLINK, what the kernel knows: the last one counts
-    const found = recipe.way === 'sent' ? kept.at(-1) : kept[0]
+    const found = kept.at(recipe.last ? -1 : 0)
     if (found === undefined) throw new Error(`Cannot find the message of ${recipe.name}:\n${trace}`)
     return withoutSequence(found)
   } finally {

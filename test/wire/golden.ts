@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { Test } from 'tap'
 import type { Query } from '../../src/wire/netlink/message.ts'
 
-// Reads golden bytes and takes messages apart, on its own: nothing here is shared with what it tests.
+// Reads golden bytes and takes messages apart, on its own: no line is shared with what it tests.
 
 export const goldenFile = (name: string): URL => new URL(`../golden/${name}.hex`, import.meta.url)
 
@@ -42,7 +42,7 @@ export type Shape = {
   readonly heads?: Readonly<Record<string, number>>
 }
 
-/** struct ifinfomsg; IFLA_LINKINFO, its data and the veth's peer with a header of its own, IFLA_AF_SPEC. */
+/** struct ifinfomsg; IFLA_LINKINFO, in it a veth's peer with a header of its own; IFLA_AF_SPEC. */
 export const linkShape: Shape = {
   head: 16,
   nested: ['18', '18/2', '18/2/1', '18/5', '26', '26/10'],
@@ -55,9 +55,10 @@ export const neighbourShape: Shape = { head: 12 }
 export const nftShape: Shape = { head: 4 }
 
 /**
- * One line a fact: "flags 605", "head …", then "18/1 = 76657468" for each attribute, the path made of attribute numbers;
- * the second of a number among its siblings is "1:2". In this order, so that equal lists are equal bytes but for padding
- * and the flag NLA_F_NESTED, which the kernel asks of nobody whose policy is from before Linux 5.2.
+ * One line a fact: "flags 605", "head …", then "18/1 = 76657468" for each attribute, the path made
+ * of attribute numbers; the second of a number among its siblings is "1:2". Equal lists are equal
+ * bytes but for padding, and for NLA_F_NESTED, which the kernel asks of nobody whose policy is from
+ * before Linux 5.2.
  */
 export function linesOf({ type, flags, body }: Taken, shape: Shape): readonly string[] {
   return [
@@ -93,23 +94,39 @@ function linesOfOne(payload: Buffer, type: number, path: string, shape: Shape): 
   return [...headLine, ...attributeLines(payload.subarray(head), `${path}/`, shape)]
 }
 
-export type Difference = { readonly ours?: readonly string[]; readonly theirs?: readonly string[] }
+export type GoldenRow = {
+  readonly golden: string
+  /** Which message of the file, if it holds several. */
+  readonly at?: number
+  readonly ours: Query
+  readonly shape: Shape
+  /** Makes facts that are said in two ways one, on both sides. */
+  readonly reading?: (lines: readonly string[]) => readonly string[]
+  /** Facts that only one side states, and the reason. None: the bytes are equal. */
+  readonly but?: {
+    readonly why: string
+    readonly ours?: readonly string[]
+    readonly theirs?: readonly string[]
+  }
+}
 
-/** Ours and theirs hold the same facts but for the named ones; order is free. */
-export function sameFacts(
-  t: Test,
-  { ours, theirs, shape, but = {} }: {
-    ours: Query
-    theirs: Taken | undefined
-    shape: Shape
-    but?: Difference | undefined
-  },
-): void {
-  if (theirs === undefined) throw new Error('Cannot compare: the golden file has no such message')
-  const left = linesOf({ ...ours, body: Buffer.from(ours.body) }, shape)
-  const right = linesOf(theirs, shape)
+/** Equal byte by byte; or, with `but`, the same facts in any order except for those it names. */
+export function agrees(t: Test, { golden, at = 0, ours, shape, reading, but }: GoldenRow): void {
+  const theirs = goldenMessages(golden)[at]
+  if (theirs === undefined) throw new Error(`Cannot compare: ${golden} has no message ${at}`)
+  const taken = { ...ours, body: Buffer.from(ours.body) }
+  if (but === undefined) {
+    t.strictSame([taken.type, taken.flags], [theirs.type, theirs.flags], 'type and flags')
+    t.strictSame(rowsOf(taken.body), rowsOf(theirs.body), 'bytes')
+    return
+  }
+  const [left, right] = [taken, theirs].map((one) => {
+    const lines = linesOf(one, shape)
+    return reading ? reading(lines) : lines
+  }) as [readonly string[], readonly string[]]
   t.strictSame(without(left, right), [...(but.ours ?? [])].sort(), 'only ours')
   t.strictSame(without(right, left), [...(but.theirs ?? [])].sort(), 'only theirs')
+  t.notSame(taken.body, theirs.body, 'a row without `but` would do')
 }
 
 const without = (lines: readonly string[], others: readonly string[]): readonly string[] =>
@@ -117,4 +134,6 @@ const without = (lines: readonly string[], others: readonly string[]): readonly 
 
 /** Four bytes a row, so that a difference shows its place. */
 export const rowsOf = (bytes: Uint8Array): readonly string[] =>
-  Buffer.from(bytes).toString('hex').match(/.{1,8}/g) ?? []
+  Buffer.from(bytes)
+    .toString('hex')
+    .match(/.{1,8}/g) ?? []

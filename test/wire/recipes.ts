@@ -9,6 +9,8 @@ export type Recipe = Readonly<{
   script?: string
   /** Of what is sent or received, the first datagram that holds a message of this type. */
   keep: number
+  /** The last of them instead: `ip link` and `nft` ask the kernel something before. */
+  last?: true
   way: 'sent' | 'received'
 }>
 
@@ -28,6 +30,7 @@ const sent = (name: string, command: string, keep: number): Recipe => ({
   before: [links, up],
   command,
   keep,
+  ...(keep === RTM.newLink ? { last: true } : {}),
   way: 'sent',
 })
 
@@ -38,12 +41,14 @@ const linkRecipes: readonly Recipe[] = [
       `ip link add host0 mtu 1400 address ${hostMac} type veth ` +
       `peer name eth0 mtu 1400 address ${podMac} netns POD`,
     keep: RTM.newLink,
+    last: true,
     way: 'sent',
   },
   {
     name: 'link-add-bridge',
     command: `ip link add br0 mtu 1400 address ${bridgeMac} type bridge`,
     keep: RTM.newLink,
+    last: true,
     way: 'sent',
   },
   sent('link-set-up', 'ip link set dev host0 up', RTM.newLink),
@@ -68,11 +73,7 @@ const linkRecipes: readonly Recipe[] = [
 const addressRecipes: readonly Recipe[] = [
   sent('address-add-v4', 'ip address add 10.1.0.1/32 dev br0 noprefixroute', RTM.newAddr),
   sent('address-add-v4-subnet', 'ip address add 10.1.0.1/24 dev br0', RTM.newAddr),
-  sent(
-    'address-add-v6',
-    'ip address add 2001:db8::1/64 dev br0 nodad noprefixroute',
-    RTM.newAddr,
-  ),
+  sent('address-add-v6', 'ip address add 2001:db8::1/64 dev br0 nodad noprefixroute', RTM.newAddr),
   {
     ...sent('address-delete', 'ip address delete 10.1.0.1/24 dev br0', RTM.delAddr),
     before: [links, up, { ip: ['addr add 10.1.0.1/24 dev br0'] }],
@@ -154,43 +155,49 @@ const replyRecipes: readonly Recipe[] = [
   received('reply-neighbours', 'ip neighbour show', RTR.newNeigh),
   received('reply-route', 'ip route get fibmatch 192.0.2.77', RTR.newRoute),
   received('reply-refusal', 'ip route add 10.9.9.0/24 via 10.1.2.4', 2),
-  received('reply-acknowledgement', 'ip link set dev br0 promisc on', 2),
+  received('reply-acknowledgement', 'ip address add 10.9.9.9/32 dev br0', 2),
 ]
 
 const subsystem = 10 << 8
 const NFT = { newTable: 0, delTable: 2, delChain: 5, newRule: 6, getRule: 7, delRule: 8 }
 const NFE = { newElement: 12, getElement: 13, delElement: 14, newGen: 15, getGen: 16 }
 
-/** The forms of rule, set and chain that datapath/ruleset.ts is made of. */
+/** The forms of set, chain and rule that datapath/ruleset.ts is made of. */
 export const inetTable = `create table inet tulle
 create set inet tulle source4 { type ifname . ether_addr . ipv4_addr; }
 create set inet tulle plain { type ipv6_addr; }
 create map inet tulle guarded { type ifname : verdict; }
+create map inet tulle masquerade4 { type ipv4_addr : verdict; }
 create chain inet tulle own-address
 create chain inet tulle masquerade-1
 create chain inet tulle prerouting { type filter hook prerouting priority -300; }
 create chain inet tulle postrouting { type nat hook postrouting priority 100; }
-add rule inet tulle prerouting iifname . ether saddr . ip saddr @source4 accept comment "its own"
 add rule inet tulle prerouting iifname vmap @guarded comment "anything else"
+add rule inet tulle prerouting meta l4proto tcp jump own-address comment "a jump"
 add rule inet tulle own-address meta nfproto ipv6 ip6 saddr fe80::/10 accept comment "link-local"
 add rule inet tulle own-address drop comment "not its own"
+add rule inet tulle postrouting meta nfproto ipv4 ip saddr vmap @masquerade4 comment "pods"
 add rule inet tulle masquerade-1 meta nfproto ipv4 ip daddr 224.0.0.0/4 return comment "multicast"
 add rule inet tulle masquerade-1 masquerade fully-random comment "the rest"
 `
 
-/** In the bridge family the protocol of a frame is `ether type`, and ARP is seen. */
+const guard = 'add rule bridge tulle prerouting'
+/** In the bridge family nft asks for no link type before it reads a MAC, and ARP is seen. */
 export const bridgeTable = `create table bridge tulle
 create set bridge tulle mac { type ifname . ether_addr; }
-create chain bridge tulle own-address
+create set bridge tulle source4 { type ifname . ether_addr . ipv4_addr; }
 create chain bridge tulle prerouting { type filter hook prerouting priority -300; }
-add rule bridge tulle prerouting meta protocol ip iifname . ether saddr @mac accept comment "ip"
-add rule bridge tulle own-address meta protocol arp arp saddr ip 0.0.0.0 accept comment "probe"
+${guard} meta protocol ip iifname . ether saddr . ip saddr @source4 accept comment "IPv4"
+${guard} meta protocol ip6 ip6 saddr :: iifname . ether saddr @mac accept comment "DAD"
+${guard} meta protocol arp arp saddr ip 0.0.0.0 accept comment "probe"
 `
 
 const element = '{ "tulA" . 0a:58:0a:01:00:05 . 10.1.0.5 comment "net/id/eth0" }'
 const jump = '{ "tulA" comment "net/id/eth0" : jump own-address }'
 const elements =
   `add element inet tulle source4 ${element}\n` + `add element inet tulle guarded ${jump}\n`
+
+const getElement = `nft get element inet tulle guarded '{ "tulA" }'`
 
 const nft = (name: string, script: string, keep: number): Recipe => ({
   name,
@@ -223,12 +230,10 @@ const nftRecipes: readonly Recipe[] = [
     before: [{ nft: inetTable }, { nft: 'add chain inet tulle spare\n' }],
   },
   nft('nft-table-delete', 'delete table inet tulle\n', NFT.delTable),
-  nftList(
-    'nft-element-get',
-    `nft get element inet tulle guarded '{ "tulA" }'`,
-    NFE.getElement,
-    'sent',
-  ),
+  {
+    ...nftList('nft-element-get', getElement, NFE.getElement, 'sent'),
+    last: true,
+  },
   nftList('nft-element-dump', 'nft list map inet tulle guarded', NFE.getElement, 'sent'),
   nftList('nft-rule-dump', 'nft list table inet tulle', NFT.getRule, 'sent'),
   nftList('nft-generation-get', 'nft list table inet tulle', NFE.getGen, 'sent'),
