@@ -22,9 +22,11 @@ import {
 } from '../wire/nft/set.ts'
 import {
   type ChainName,
+  decodeChainUses,
   decodeRule,
   deleteTable,
   dumpRules,
+  getChain,
   type TableName,
 } from '../wire/nft/table.ts'
 import type { Native } from './native.ts'
@@ -196,7 +198,15 @@ export class FilterSocket {
     }
   }
 
+  /**
+   * Asks first: a batch that the kernel refuses makes it wait a grace period (10 to 20 ms), and so
+   * would every DEL but the last one's.
+   */
   #dropChain(name: ChainName): void {
+    const [fared] = this.#socket.exchange([getChain(name)])
+    const uses = fared?.answers.map(({ body }) => decodeChainUses(body))[0]
+    const rules = this.rules(name).filter((rule) => rule.startsWith(`${name.chain}: `)).length
+    if (uses === undefined || uses > rules) return
     const refusal = this.#commit(dropChain(name))
     if (refusal && refusal.errno !== errno.EBUSY && refusal.errno !== errno.ENOENT)
       throw this.#refused(`delete nftables chain ${name.chain}`, refusal)

@@ -10,6 +10,7 @@ import {
   getLink,
   type IfIndex,
   type Link,
+  setDown,
 } from '../wire/rtnl/link.ts'
 import { decodeNeighbour, dumpNeighbours, type ObservedNeighbour } from '../wire/rtnl/neighbour.ts'
 import { decodeRoute, dumpRoutes, getRoute, type ObservedRoute } from '../wire/rtnl/route.ts'
@@ -83,16 +84,21 @@ export class RouteSocket {
     }
   }
 
-  /** True if it was there. */
+  /** Takes a link down; true if it was there. */
+  setDown(name: string): boolean {
+    return this.#changeIfThere(`take down link ${name}`, setDown(name))
+  }
+
+  /** True if it was there. The kernel waits for everybody who may still look at it: 15 to 35 ms. */
   deleteLink(name: string): boolean {
-    const [fared] = this.#socket.exchange([deleteLink(name)])
+    return this.#changeIfThere(`delete link ${name}`, deleteLink(name))
+  }
+
+  #changeIfThere(what: string, query: Query): boolean {
+    const [fared] = this.#socket.exchange([query])
     if (!fared || fared.errno === 0) return true
     if (fared.errno === errno.ENODEV) return false
-    throw new KernelRefusal({
-      what: `delete link ${name}`,
-      errno: fared.errno,
-      kernelText: fared.kernelText,
-    })
+    throw new KernelRefusal({ what, errno: fared.errno, kernelText: fared.kernelText })
   }
 
   /**

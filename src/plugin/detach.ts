@@ -5,39 +5,45 @@ import { RouteSocket } from '../kernel/route-socket.ts'
 import { unlinkHostLocal } from '../store/host-local.ts'
 import type { LeaseStore } from '../store/lease-store.ts'
 import { type Call, withExistingStore } from './context.ts'
-import { bridgeLeftBy, dropBridge } from './host.ts'
+import { dropBridge } from './host.ts'
 import { hostLocalFolder } from './lease.ts'
 
+type Kernel = { readonly host: RouteSocket; readonly filter: FilterSocket }
+
+const openKernel = ({ native }: Call): Kernel => ({
+  host: new RouteSocket(native, -1, 'the host'),
+  filter: new FilterSocket(native),
+})
+
 /**
- * Takes an attachment away, in the order in which a process may be killed at any point and the next
- * try still finds the rest: the link, then the elements, then the record and its addresses. Nothing
- * there is nothing to do.
+ * Takes an attachment away; what is not there is not missed. The link goes down first, so that no
+ * packet passes when its guard goes, and is deleted last: deleting waits a grace period in the
+ * kernel, and so does closing a netfilter socket after elements were deleted, but not twice if one
+ * overlaps the other. Killed anywhere, the next DEL finds the rest by the link's name, GC by its
+ * alias.
  */
 export function detach(call: Call): void {
-  const host = new RouteSocket(call.native, -1, 'the host')
-  const wasLinked = host.deleteLink(identityOf(call.id).link)
+  const kernel = openKernel(call)
+  const { link } = identityOf(call.id)
+  const wasLinked = kernel.host.setDown(link)
   const isKnown = withExistingStore(call, (store) => {
     const attachment = store.attachment(call.id)
-    if (attachment) dropKernelState(call, { attachment, store, host })
+    if (attachment) dropKernelState(attachment, store, kernel)
     releaseAddresses(call, store, call.id)
     return attachment !== undefined
   })
-  if (wasLinked && !isKnown) dropUnrecorded(call)
+  if (!wasLinked) return
+  kernel.host.deleteLink(link)
+  if (!isKnown) dropUnrecorded(call.id, kernel.filter)
 }
 
 /** Undo of an ADD whose link is gone already, or never was. */
 export function forgetAttachment(call: Call, attachment: Attachment): void {
-  const host = new RouteSocket(call.native, -1, 'the host')
+  const kernel = openKernel(call)
   withExistingStore(call, (store) => {
-    dropKernelState(call, { attachment: store.attachment(attachment) ?? attachment, store, host })
+    dropKernelState(store.attachment(attachment) ?? attachment, store, kernel)
     releaseAddresses(call, store, attachment)
   })
-}
-
-type Doomed = {
-  readonly attachment: Attachment
-  readonly store: LeaseStore
-  readonly host: RouteSocket
 }
 
 /**
@@ -45,14 +51,15 @@ type Doomed = {
  * Under the store's lock: an ADD writes its record before it touches the kernel, so who is not in
  * the store needs neither bridge nor table.
  */
-export function dropKernelState(call: Call, { attachment, store, host }: Doomed): void {
-  const filter = new FilterSocket(call.native)
+export function dropKernelState(attachment: Attachment, store: LeaseStore, kernel: Kernel): void {
+  const { host, filter } = kernel
   filter.detach(attachment)
-  const others = store.attachments().filter((other) => nameOf(other) !== nameOf(attachment))
-  const bridge = bridgeLeftBy(attachment, others)
-  if (bridge !== undefined) dropBridge(host, bridge)
-  if (others.length === 0) filter.dropEmptyTables()
-  filter.close()
+  const bridge = attachment.bridge?.name
+  if (bridge !== undefined && !store.isBridgeShared(attachment, bridge)) {
+    host.deleteLink(attachment.link)
+    dropBridge(host, bridge)
+  }
+  if (!store.hasOthers(attachment)) filter.dropEmptyTables()
 }
 
 export function releaseAddresses(call: Call, store: LeaseStore, id: AttachmentId): void {
@@ -66,11 +73,9 @@ export function releaseAddresses(call: Call, store: LeaseStore, id: AttachmentId
  * A link of ours that no record tells of (the store was lost): its elements are known by their
  * comment.
  */
-function dropUnrecorded(call: Call): void {
-  const filter = new FilterSocket(call.native)
-  const name = nameOf(call.id)
+function dropUnrecorded(id: AttachmentId, filter: FilterSocket): void {
+  const name = nameOf(id)
   filter.deleteElements(filter.findElements((comment) => comment === name))
   filter.dropUnusedChains()
   filter.dropEmptyTables()
-  filter.close()
 }

@@ -23,13 +23,14 @@ export function gc(call: Call): void {
     }
   }
   const host = new RouteSocket(call.native, -1, 'the host')
+  const filter = new FilterSocket(call.native)
   for (const { alias, name } of host.links()) {
     const marked = parseAlias(alias)
     if (marked && marked.network === call.id.network && !isValid(marked))
       attempt(() => void host.deleteLink(name))
   }
-  attempt(() => collectRecords(call, { host, isValid, attempt }))
-  attempt(() => collectElements(call, isValid))
+  attempt(() => collectRecords(call, { host, filter, isValid, attempt }))
+  attempt(() => collectElements(call, { filter, isValid }))
   attempt(() => void delegate(call, 'GC'))
   if (faults.length === 1) throw faults[0]
   if (faults.length > 1)
@@ -67,17 +68,18 @@ function validAttachments({ config, id }: Call): IsValid {
 
 type Collecting = {
   readonly host: RouteSocket
+  readonly filter: FilterSocket
   readonly isValid: IsValid
   readonly attempt: (work: () => void) => void
 }
 
-function collectRecords(call: Call, { host, isValid, attempt }: Collecting): void {
+function collectRecords(call: Call, { host, filter, isValid, attempt }: Collecting): void {
   withExistingStore(call, (store) => {
     for (const attachment of store.attachments(call.id.network))
       if (!isValid(attachment))
         attempt(() => {
           host.deleteLink(attachment.link)
-          dropKernelState(call, { attachment, store, host })
+          dropKernelState(attachment, store, { host, filter })
           releaseAddresses(call, store, attachment)
         })
     for (const id of store.holders(call.id.network))
@@ -89,8 +91,10 @@ function collectRecords(call: Call, { host, isValid, attempt }: Collecting): voi
  * Elements of attachments that no record tells of: a store was lost, or a process killed at a bad
  * moment.
  */
-function collectElements(call: Call, isValid: IsValid): void {
-  const filter = new FilterSocket(call.native)
+function collectElements(
+  call: Call,
+  { filter, isValid }: Pick<Collecting, 'filter' | 'isValid'>,
+): void {
   const prefix = `${call.id.network}/`
   const orphans = filter.findElements((comment) => {
     if (!comment.startsWith(prefix)) return false

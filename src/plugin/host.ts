@@ -1,7 +1,7 @@
 import { parseAddress } from '../base/address.ts'
 import { samePrefix } from '../base/prefix.ts'
 import { code, fault } from '../cni/fault.ts'
-import type { Attachment, BridgeWish } from '../datapath/attachment.ts'
+import type { BridgeWish } from '../datapath/attachment.ts'
 import { planBridgeAddresses } from '../datapath/bridge.ts'
 import { bridgeAlias } from '../datapath/mark.ts'
 import { bridgeAddressStep, bridgeSteps } from '../datapath/steps.ts'
@@ -134,12 +134,3 @@ export function dropBridge(host: RouteSocket, name: string): void {
 }
 
 export const ipv6State = (): 'on' | 'off' => (hasIpv6() ? 'on' : 'off')
-
-/** Bridges that no other attachment of the store needs. */
-export const bridgeLeftBy = (
-  attachment: Attachment,
-  others: readonly Attachment[],
-): string | undefined => {
-  const name = attachment.bridge?.name
-  return name === undefined || others.some(({ bridge }) => bridge?.name === name) ? undefined : name
-}

@@ -15,8 +15,9 @@ const schema = {
   text: `
 create table meta(key text primary key, value text not null) without rowid;
 create table attachment(
-  network text, container text, ifname text, record text not null,
+  network text, container text, ifname text, bridge text, record text not null,
   primary key(network, container, ifname)) without rowid;
+create index attachment_bridge on attachment(bridge) where bridge is not null;
 create table address(
   network text, address text, pool text not null, container text, ifname text,
   turn integer not null, primary key(network, address)) without rowid;
@@ -107,14 +108,36 @@ export class LeaseStore {
     return this.#db.get('select 1 from attachment limit 1') !== undefined
   }
 
+  /** Whether any attachment is left besides this one. */
+  hasOthers(id: AttachmentId): boolean {
+    return this.#isAny('true', id)
+  }
+
+  /** Whether another attachment is a port of the bridge. */
+  isBridgeShared(id: AttachmentId, bridge: string): boolean {
+    return this.#isAny('bridge = ?', id, bridge)
+  }
+
+  #isAny(
+    where: string,
+    { network, container, ifname }: AttachmentId,
+    ...values: string[]
+  ): boolean {
+    const sql =
+      `select 1 from attachment where ${where} ` +
+      'and not (network = ? and container = ? and ifname = ?) limit 1'
+    return this.#db.get(sql, ...values, network, container, ifname) !== undefined
+  }
+
   putAttachment(attachment: Attachment): void {
     const { network, container, ifname } = attachment
     const record = JSON.stringify(attachment)
     this.#db.run(
-      'insert or replace into attachment values(?, ?, ?, ?)',
+      'insert or replace into attachment values(?, ?, ?, ?, ?)',
       network,
       container,
       ifname,
+      attachment.bridge?.name ?? null,
       record,
     )
   }

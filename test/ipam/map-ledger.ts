@@ -88,11 +88,15 @@ export class MapLedger implements Ledger {
   #releaseWhere(isChosen: (entry: Entry) => boolean): void {
     if (!this.#entries.some(isChosen)) return
     this.#turn += 1
-    this.#entries = this.#entries.map((entry) =>
-      isChosen(entry) ? { ...entry, owner: undefined, turn: this.#turn } : entry,
-    )
+    this.#entries = this.#entries.flatMap((entry) => {
+      if (!isChosen(entry)) return [entry]
+      return isPool(entry.pool) ? [{ ...entry, owner: undefined, turn: this.#turn }] : []
+    })
   }
 }
+
+/** What was adopted from elsewhere belongs to no pool, and waits in none: no first and last. */
+const isPool = (name: string): boolean => name.includes('-')
 
 /** A lease without an interface name (host-local before 0.8) answers to every interface. */
 const isHeldBy = (entry: Entry, { network, container, ifname }: AttachmentId): boolean =>

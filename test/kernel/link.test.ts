@@ -15,7 +15,7 @@ import {
 } from '../../src/wire/rtnl/link.ts'
 import { makeNetns, type Netns } from '../support/netns.ts'
 import { mac } from '../wire/values.ts'
-import { ipLink, type Room, withRoom } from './sockets.ts'
+import { ipLink, type Room, refusalOf, withRoom } from './sockets.ts'
 
 const hostMac = mac('0a:58:0a:01:00:01')
 const podMac = mac('0a:58:0a:01:00:05')
@@ -62,7 +62,10 @@ test('newVeth that the pod refuses (its eth0 is there) leaves no host end', (t) 
   withRoom((room) =>
     withPod((pod, fd) => {
       pod.ip('link', 'add', 'eth0', 'type', 'bridge')
-      t.throws(() => room.rtnl.ask('add', veth(fd)), { errno: 17 })
+      t.match(
+        refusalOf(() => room.rtnl.ask('add', veth(fd))),
+        { errno: 17 },
+      )
       t.equal(room.route.link({ name: 'host0' }), undefined)
     }),
   ))
@@ -122,7 +125,7 @@ test('setLink: what is sent is what `ip` reads, and nothing else changes', (t) =
           (key) =>
             JSON.stringify(Reflect.get(after, key)) !== JSON.stringify(Reflect.get(before, key)),
         )
-        const besides = ['flags', 'operstate', 'linkinfo', 'promiscuity', 'qdisc']
+        const besides = ['flags', 'operstate', 'linkinfo', 'promiscuity', 'allmulti', 'qdisc']
         t.strictSame(
           changed.filter((key) => !besides.includes(key) && !(key in want)),
           [],
@@ -142,7 +145,11 @@ test("an alias, a port's flags: `ip` and decodeLink read what was sent", (t) =>
       rtnl.ask('alias', setAlias('host0', 'tulle1 10.1.0.5 eth0 net id'))
       t.equal(ipLink(netns, 'host0').ifalias, 'tulle1 10.1.0.5 eth0 net id')
       const [index, master] = [indexOf(room, 'host0'), indexOf(room, 'br0')]
-      t.throws(() => rtnl.ask('port', setBridgePort(index, { hairpin: true, isolated: true })))
+      const early = setBridgePort(index, { hairpin: true, isolated: true })
+      t.match(
+        refusalOf(() => rtnl.ask('port', early)),
+        { errno: 95 },
+      )
       rtnl.ask('enslave', setLink({ index, master }))
       for (const port of [
         { hairpin: true, isolated: false },
@@ -209,10 +216,10 @@ test('looking a link up: by name, by index, and not there', (t) =>
     t.equal(route.link({ index: 1 as IfIndex })?.name, 'lo')
     t.equal(route.link({ name: 'nosuch' }), undefined)
     t.equal(route.link({ index: 4711 as IfIndex }), undefined)
-    t.throws(
-      () => route.link({ name: 'a-name-of-sixteen' }),
+    // ERANGE: no link can have such a name
+    t.match(
+      refusalOf(() => route.link({ name: 'a-name-of-sixteen' })),
       { errno: 34 },
-      'ERANGE: no such name can be',
     )
   }))
 
@@ -231,7 +238,8 @@ test('deleteLink takes both ends; a second time says that it was gone', (t) =>
 
 test('deleteLink of a link that can not be deleted is refused, with the reason', (t) =>
   withRoom(({ route, rtnl }) => {
-    t.throws(() => route.deleteLink('lo'), { errno: 95, message: /delete link lo: EOPNOTSUPP/ })
+    const refusal = refusalOf(() => route.deleteLink('lo'))
+    t.match(refusal, { errno: 95, message: /^Cannot delete link lo: E(OP)?NOTSUPP?/ })
     t.equal(rtnl.exchange([deleteLink('lo')])[0]?.errno, 95)
   }))
 

@@ -1,6 +1,7 @@
 import { closeSync, openSync } from 'node:fs'
 import { loadNative, type Native } from '../../src/kernel/native.ts'
 import { NETLINK_NETFILTER, NETLINK_ROUTE, NetlinkSocket } from '../../src/kernel/netlink-socket.ts'
+import { KernelRefusal } from '../../src/kernel/refusal.ts'
 import { RouteSocket } from '../../src/kernel/route-socket.ts'
 import type { Query } from '../../src/wire/netlink/message.ts'
 import { nftBatch } from '../../src/wire/nft/message.ts'
@@ -66,4 +67,15 @@ export function runNft(netns: Netns, ...words: readonly string[]): string {
   const done = netns.exec(['nft', ...words])
   if (done.code !== 0) throw new Error(`Cannot nft ${words.join(' ')}: ${done.stderr.trim()}`)
   return done.stdout
+}
+
+/** What the kernel refused, if it did; anything else that is thrown is a fault of the test. */
+export function refusalOf(act: () => unknown): KernelRefusal | undefined {
+  try {
+    act()
+    return undefined
+  } catch (refusal) {
+    if (refusal instanceof KernelRefusal) return refusal
+    throw refusal
+  }
 }

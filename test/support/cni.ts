@@ -12,7 +12,7 @@ export type Json = { readonly [key: string]: unknown }
 
 export type Call = {
   readonly verb: Verb
-  readonly conf: Json | string
+  readonly conf: Json | string | Uint8Array
   /** Namespace in which the plugin runs: the "host" of this call. */
   readonly node: Netns
   readonly container?: string
@@ -36,7 +36,9 @@ function started(request: Call): Started {
   if (request.ifname !== undefined) env.CNI_IFNAME = request.ifname
   if (request.args !== undefined) env.CNI_ARGS = request.args
   if (request.path !== undefined) env.CNI_PATH = request.path
-  const input = typeof request.conf === 'string' ? request.conf : JSON.stringify(request.conf)
+  const { conf } = request
+  const isText = typeof conf === 'string' || conf instanceof Uint8Array
+  const input = isText ? conf : JSON.stringify(conf)
   const words = [...(request.wrapper ?? []), request.plugin ?? executable]
   const argv = ['/usr/bin/nsenter', `--net=${request.node.path}`, ...words]
   return { argv, options: { input, env } }

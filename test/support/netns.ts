@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 
 export type Ran = { readonly code: number; readonly stdout: string; readonly stderr: string }
 export type RunOptions = {
-  readonly input?: string
+  readonly input?: string | Uint8Array
   readonly env?: Readonly<Record<string, string>>
   readonly timeoutMs?: number
 }

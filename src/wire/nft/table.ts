@@ -1,5 +1,5 @@
 import { decodeText, Writer } from '../../base/bytes.ts'
-import { type Attribute, attribute, nested, text, u32be } from '../netlink/attribute.ts'
+import { type Attribute, attribute, nested, readU32be, text, u32be } from '../netlink/attribute.ts'
 import {
   NLM_F_APPEND,
   NLM_F_CREATE,
@@ -14,7 +14,9 @@ import { commentData, type NftFamily, nftQuery, readComment, readNft } from './m
 const NFT_MSG_NEWTABLE = 0
 const NFT_MSG_DELTABLE = 2
 const NFT_MSG_NEWCHAIN = 3
+const NFT_MSG_GETCHAIN = 4
 const NFT_MSG_DELCHAIN = 5
+const NFTA_CHAIN_USE = 6
 const NFT_MSG_NEWRULE = 6
 const NFT_MSG_GETRULE = 7
 const NFT_MSG_DELRULE = 8
@@ -50,6 +52,19 @@ const hookOf = ({ hook, priority, type }: BaseChain): readonly Attribute[] => [
   nested(4, [u32be(1, hooks[hook]), attribute(2, new Writer().u32be(priority).done())]),
   text(7, type),
 ]
+
+/** The kernel answers the chain, or ENOENT. */
+export const getChain = (chain: ChainName): Query =>
+  nftQuery(chain.family, { number: NFT_MSG_GETCHAIN, flags: 0 }, [
+    text(1, chain.table),
+    text(3, chain.chain),
+  ])
+
+/** How many rules are in a chain, and rules and elements jump to it, together (NFTA_CHAIN_USE). */
+export function decodeChainUses(body: Uint8Array): number {
+  const uses = readNft(body).get(NFTA_CHAIN_USE)
+  return uses ? readU32be(uses) : 0
+}
 
 /** The kernel answers EBUSY while a rule or a map's element still jumps here. */
 export const deleteChain = (chain: ChainName): Query =>

@@ -154,6 +154,10 @@ export const probeVeth = (): Query =>
 export const setAlias = (name: string, alias: string): Query =>
   acked(body({}, [text(IFLA_IFNAME, name), text(IFLA_IFALIAS, alias)]))
 
+/** Takes a link down by its name. */
+export const setDown = (name: string): Query =>
+  acked(body({ change: IFF_UP }, [text(IFLA_IFNAME, name)]))
+
 export type LinkChange = {
   readonly index: IfIndex
   readonly up?: true
