@@ -20,6 +20,12 @@ const { version } = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 
 const node = fs.realpathSync(process.execPath)
 const verbs = ['STATUS', 'ADD', 'CHECK', 'DEL', 'GC']
 
+/** One asset a verb: what GC needs costs ADD nothing. */
+const assetsOf = (ending) =>
+  Object.fromEntries(
+    verbs.map((verb) => [`plugin.${verb}.${ending}`, path.join(work, `plugin.${verb}.${ending}`)]),
+  )
+
 const step = (what) => process.stderr.write(`build: ${what}\n`)
 
 /** src/cni/generated/validate-config.js: nothing is compiled at run time. */
@@ -101,15 +107,19 @@ async function bundle() {
     entryPoints: [path.join(root, 'src/main.ts')],
     logOverride: { 'empty-import-meta': 'silent' },
   }
-  const outputs = await Promise.all([
+  const pluginOf = (verb) =>
     esbuild.build({
       ...common,
-      entryPoints: [path.join(root, 'src/plugin/main.ts')],
-      outfile: path.join(work, 'plugin.js'),
+      entryPoints: [path.join(root, `src/plugin/main-${verb.toLowerCase()}.ts`)],
+      outfile: path.join(work, `plugin.${verb}.js`),
       charset: 'ascii',
-      define: { 'import.meta.url': '""' },
       metafile: true,
-    }),
+      // A function of what the boot hands in; wrapped here, as joining strings at start takes time.
+      banner: { js: '(function(exports,require,module){' },
+      footer: { js: '})' },
+    })
+  const plugins = await Promise.all(verbs.map(pluginOf))
+  await Promise.all([
     esbuild.build({
       ...boot,
       outfile: path.join(work, 'boot.js'),
@@ -121,8 +131,9 @@ async function bundle() {
       define: { ...define, TULLE_CACHE_VARIABLE: JSON.stringify(cacheVariable) },
     }),
   ])
-  const inputs = Object.keys(outputs[0].metafile.inputs).sort()
-  fs.writeFileSync(path.join(work, 'plugin-inputs.json'), JSON.stringify(inputs, undefined, 1))
+  const inputs = new Set(plugins.flatMap(({ metafile }) => Object.keys(metafile.inputs)))
+  const file = path.join(work, 'plugin-inputs.json')
+  fs.writeFileSync(file, JSON.stringify([...inputs].sort(), undefined, 1))
   return cacheVariable
 }
 
@@ -213,7 +224,6 @@ function makeCaches(stage, cacheVariable) {
   step('code caches')
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tulle-build-'))
   const [host, pod] = ['host', 'pod'].map((name) => path.join(folder, name))
-  const made = {}
   try {
     for (const file of [host, pod]) {
       fs.writeFileSync(file, '')
@@ -244,7 +254,6 @@ function makeCaches(stage, cacheVariable) {
         encoding: 'utf8',
       })
       if (verb === 'ADD') prevResult = JSON.parse(output)
-      made[`plugin.${verb}.cache`] = cache
     }
   } finally {
     for (const file of [host, pod]) {
@@ -254,7 +263,6 @@ function makeCaches(stage, cacheVariable) {
     }
     fs.rmSync(folder, { recursive: true, force: true })
   }
-  return made
 }
 
 /**
@@ -274,16 +282,16 @@ if (!process.argv.includes('--generate')) {
   compileNative()
   const cacheVariable = await bundle()
   const assets = {
-    'plugin.js': path.join(work, 'plugin.js'),
+    ...assetsOf('js'),
     'tulle.node': path.join(dist, 'tulle.node'),
   }
   const stage = path.join(work, 'stage')
   step('stage executable')
   await pack('boot-stage.js', stage, assets)
-  const caches = makeCaches(stage, cacheVariable)
+  makeCaches(stage, cacheVariable)
   fs.rmSync(stage)
   step('executable')
-  await pack('boot.js', path.join(dist, 'tulle'), { ...assets, ...caches })
+  await pack('boot.js', path.join(dist, 'tulle'), { ...assets, ...assetsOf('cache') })
   const bytes = fs.statSync(path.join(dist, 'tulle')).size
   step(`dist/tulle ${(bytes / 1e6).toFixed(1)} MB, Node ${process.version}, version ${version}`)
 }

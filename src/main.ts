@@ -34,10 +34,13 @@ function nativeOrFault(): Native {
   }
 }
 
-function runPlugin(verb: string, native: Native): 0 | 1 {
-  const source = getAsset('plugin.js', 'latin1')
-  const script = new Script(`(function(exports,require,module){${source}\n})`, {
-    filename: 'plugin.js',
+/** An unknown verb is any plugin's to refuse: the environment is read first. */
+const verbs = ['ADD', 'DEL', 'CHECK', 'STATUS', 'GC']
+
+function runPlugin(asked: string, native: Native): 0 | 1 {
+  const verb = verbs.includes(asked) ? asked : 'STATUS'
+  const script = new Script(getAsset(`plugin.${verb}.js`, 'latin1'), {
+    filename: `plugin.${verb}.js`,
     ...cacheOf(verb),
   })
   const module: { exports: { main?: Run } } = { exports: {} }

@@ -39,8 +39,7 @@ export class RouteSocket {
       `look up link ${'name' in by ? by.name : by.index}`,
       getLink(by),
     )
-    const message = found?.[0]
-    return message && decodeLink(message.body)
+    return found && decodeLink(found.body)
   }
 
   links(): readonly Link[] {
@@ -70,8 +69,7 @@ export class RouteSocket {
   routeTo(address: Address): ObservedRoute | undefined {
     const noWay = [errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ESRCH, 22, 13, errno.EOPNOTSUPP, 97]
     const found = this.#unless(noWay, 'ask for a route', getRoute(address))
-    const message = found?.[0]
-    return message && decodeRoute(message.body)
+    return found && decodeRoute(found.body)
   }
 
   /** Sends the steps at once, in order; the first refusal that is not "so already" is thrown. */
@@ -117,12 +115,12 @@ export class RouteSocket {
     return this.#socket.ask(`${what} (${this.#where})`, query)
   }
 
-  #unless(absent: readonly number[], what: string, query: Query): readonly Message[] | undefined {
-    try {
-      return this.#ask(what, query)
-    } catch (refusal) {
-      if (refusal instanceof KernelRefusal && absent.includes(refusal.errno)) return undefined
-      throw refusal
-    }
+  /** As `#ask` for a single answer; undefined where the refusal only says that it is not there. */
+  #unless(absent: readonly number[], what: string, query: Query): Message | undefined {
+    const [fared] = this.#socket.exchange([query])
+    if (!fared || absent.includes(fared.errno)) return undefined
+    if (fared.errno === 0) return fared.answers[0]
+    const where = `${what} (${this.#where})`
+    throw new KernelRefusal({ what: where, errno: fared.errno, kernelText: fared.kernelText })
   }
 }

@@ -229,7 +229,11 @@ const env = (places: Places): fc.Arbitrary<Record<string, string>> =>
       CNI_NETNS_OVERRIDE: fc.constantFrom('', '0', 'x'),
       TRACEPARENT: oddText,
       NODE_OPTIONS: fc.constantFrom('', '--inspect', '--no-such-option'),
-      LANG: oddText,
+      TZ: oddText,
+      LD_LIBRARY_PATH: oddText,
+      // Real locales only: Node 24.21 dies of "LANG=aaaaaaaaaaaa" (SIGSEGV in ICU) before any
+      // code of ours runs; likewise of an OPENSSL_CONF that is no configuration of OpenSSL.
+      LANG: fc.constantFrom('', 'C', 'C.UTF-8', 'de_DE.UTF-8', 'tr_TR', 'xx'),
     },
     { requiredKeys: ['CNI_COMMAND', 'CNI_CONTAINERID', 'CNI_NETNS', 'CNI_IFNAME'] },
   )

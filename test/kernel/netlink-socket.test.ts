@@ -7,7 +7,12 @@ import type { Query } from '../../src/wire/netlink/message.ts'
 import { nftBatch } from '../../src/wire/nft/message.ts'
 import { dumpElements, newElement, newSet } from '../../src/wire/nft/set.ts'
 import { deleteTable, newChain, newTable } from '../../src/wire/nft/table.ts'
-import { decodeAddress, dumpAddresses, newAddress } from '../../src/wire/rtnl/address.ts'
+import {
+  decodeAddress,
+  deleteAddress,
+  dumpAddresses,
+  newAddress,
+} from '../../src/wire/rtnl/address.ts'
 import {
   decodeLink,
   deleteLink,
@@ -152,23 +157,21 @@ test('a dump of links that change meanwhile is read again, until it is whole', (
 
 test('a dump of addresses that change meanwhile is read again', (t) =>
   withRoom(({ rtnl, fd }) => {
-    const one = (at: number) =>
-      newAddress({
-        link: lo,
-        prefix: prefix(`10.1.${at >> 8}.${at & 255}/32`),
-        noPrefixRoute: true,
-      })
-    rtnl.exchange(Array.from({ length: 1500 }, (_, at) => one(at)))
-    const twice = meddling((time) => rtnl.ask('add', one(2000 + time)), 2)
+    const one = (at: number) => ({
+      link: lo,
+      prefix: prefix(`10.1.${at >> 8}.${at & 255}/32`),
+      noPrefixRoute: true,
+    })
+    rtnl.exchange(Array.from({ length: 1500 }, (_, at) => newAddress(one(at))))
+    const twice = meddling((time) => rtnl.ask('delete', deleteAddress(one(time))), 2)
     const socket = new NetlinkSocket(twice.native, fd, NETLINK_ROUTE)
-    const found = socket
-      .ask('list', dumpAddresses(lo))
-      .flatMap(({ body }) => decodeAddress(body) ?? [])
+    // of every link: of one alone, Linux (6.18 too) does not mark what was interrupted
+    const found = socket.ask('list', dumpAddresses(link(0)))
     socket.close()
     t.ok(twice.sends() > 1, 'it was interrupted')
-    const texts = found.map((each) => formatPrefix(each.prefix))
-    t.equal(new Set(texts).size, 1500 + 2 + 2)
-    t.equal(texts.length, new Set(texts).size, 'none twice')
+    const texts = found.flatMap(({ body }) => decodeAddress(body) ?? [])
+    t.equal(new Set(texts.map((each) => formatPrefix(each.prefix))).size, 1500 - 2 + 2)
+    t.equal(texts.length, 1500 - 2 + 2, 'none missing, none twice')
   }))
 
 test('links that never rest: the dump is given up, and the socket goes on', (t) =>

@@ -39,28 +39,36 @@ export const nested = (type: number, children: readonly Attribute[]): Attribute 
 
 export type Attributes = ReadonlyMap<number, Uint8Array>
 
-/**
- * Attributes by number; a number that comes twice keeps its last payload. Lists are read with
- * `readList`.
- */
+/** Attributes by number; the last of those that come twice. Lists are read with `readList`. */
 export function readAttributes(bytes: Uint8Array): Attributes {
-  return new Map(readList(bytes).map(({ type, payload }) => [type, payload]))
+  const found = new Map<number, Uint8Array>()
+  walk(bytes, (type, payload) => found.set(type, payload))
+  return found
 }
 
 /** Attributes in order, repeated numbers and all (nested lists such as NFTA_LIST_ELEM). */
 export function readList(bytes: Uint8Array): readonly { type: number; payload: Uint8Array }[] {
   const found: { type: number; payload: Uint8Array }[] = []
-  const reader = new Reader(bytes)
-  while (reader.left >= 4) {
-    const length = reader.u16()
-    const type = reader.u16() & typeMask
-    if (length < 4) throw new ShapeError(`Cannot read attribute ${type}: its length is ${length}`)
-    found.push({ type, payload: reader.bytes(length - 4) })
-    reader.bytes(Math.min(-length & 3, reader.left))
-  }
-  if (reader.left > 0)
-    throw new ShapeError(`Cannot read attributes: ${reader.left} bytes left over`)
+  walk(bytes, (type, payload) => found.push({ type, payload }))
   return found
+}
+
+/** The last attribute's padding may be missing; anything else that is left over is an error. */
+function walk(bytes: Uint8Array, visit: (type: number, payload: Uint8Array) => void): void {
+  let at = 0
+  while (bytes.length - at >= 4) {
+    const length = (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8)
+    const type = ((bytes[at + 2] ?? 0) | ((bytes[at + 3] ?? 0) << 8)) & typeMask
+    if (length < 4 || at + length > bytes.length)
+      throw new ShapeError(
+        `Cannot read attribute ${type} at ${at}: its length is ${length}, ` +
+          `${bytes.length - at} bytes are left`,
+      )
+    visit(type, bytes.subarray(at + 4, at + length))
+    at += (length + 3) & ~3
+  }
+  if (at < bytes.length)
+    throw new ShapeError(`Cannot read attributes: ${bytes.length - at} bytes left over`)
 }
 
 export const readU8 = (payload: Uint8Array): number => new Reader(payload).u8()

@@ -38,6 +38,9 @@ const IFLA_LINKINFO = 18
 const IFLA_IFALIAS = 20
 const IFLA_AF_SPEC = 26
 const IFLA_NET_NS_FD = 28
+const IFLA_EXT_MASK = 29
+/** Counters are half of an answer, and nobody here reads them. */
+const RTEXT_FILTER_SKIP_STATS = 8
 const IFLA_INFO_KIND = 1
 const IFLA_INFO_DATA = 2
 const IFLA_INFO_SLAVE_KIND = 4
@@ -201,16 +204,21 @@ const acked = (bytes: Uint8Array): Query => ({
   body: bytes,
 })
 
+const withoutCounters = u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
+
 export const getLink = (by: { name: string } | { index: IfIndex }): Query => ({
   type: RTM_GETLINK,
   flags: NLM_F_REQUEST,
-  body: 'name' in by ? body({}, [text(IFLA_IFNAME, by.name)]) : body({ index: by.index }, []),
+  body:
+    'name' in by
+      ? body({}, [text(IFLA_IFNAME, by.name), withoutCounters])
+      : body({ index: by.index }, [withoutCounters]),
 })
 
 export const dumpLinks = (): Query => ({
   type: RTM_GETLINK,
   flags: NLM_F_REQUEST | NLM_F_DUMP,
-  body: body({}, []),
+  body: body({}, [withoutCounters]),
 })
 
 export const deleteLink = (name: string): Query => ({

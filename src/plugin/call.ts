@@ -1,43 +1,27 @@
 import { readSync, writeSync } from 'node:fs'
 import { versionOf } from '../cni/config.ts'
-import { type Environment, parseEnvironment, type Verb } from '../cni/environment.ts'
+import { parseEnvironment } from '../cni/environment.ts'
 import { code, fault, formatFault } from '../cni/fault.ts'
-import { formatVersions, newestVersion } from '../cni/version.ts'
+import { newestVersion } from '../cni/version.ts'
 import type { Native } from '../kernel/native.ts'
-import { add } from './add.ts'
-import { check } from './check.ts'
 import { type Call, readCall } from './context.ts'
-import { del } from './del.ts'
 import { explain } from './explain.ts'
-import { gc } from './gc.ts'
-import { status } from './status.ts'
 
-/** What a verb prints on success; all but ADD and VERSION print nothing. */
-const verbs: Readonly<Record<Exclude<Verb, 'VERSION'>, (call: Call) => string | undefined>> = {
-  ADD: add,
-  DEL: (call) => void del(call),
-  CHECK: (call) => void check(call),
-  STATUS: (call) => void status(call),
-  GC: (call) => void gc(call),
-}
+/** What a verb does; what it prints on success, if anything. */
+export type Work = (call: Call) => string | undefined
 
 /** One CNI call, from the environment and standard input to standard output; the exit code. */
-export function main(native: Native): 0 | 1 {
+export function answerCall(native: Native, work: Work): 0 | 1 {
   let input = ''
   try {
     const environment = parseEnvironment(process.env)
     input = readInput()
-    print(answer(native, environment, input))
+    print(work(readCall(native, environment, input)))
     return 0
   } catch (refusal) {
     print(formatFault(versionOf(input) ?? newestVersion, explain(refusal)))
     return 1
   }
-}
-
-function answer(native: Native, environment: Environment, input: string): string | undefined {
-  const { verb } = environment
-  return verb === 'VERSION' ? formatVersions() : verbs[verb](readCall(native, environment, input))
 }
 
 /** A configuration is a few kilobytes; what is larger is not one. */
