@@ -2,5 +2,5 @@ import type { Native } from '../kernel/native.ts'
 import { answerCall } from './call.ts'
 import { check } from './check.ts'
 
-/** CHECK as the executable's asset of its own: an asset holds what its verb needs, and starts faster. */
+/** CHECK as an asset of its own: it holds what this verb needs, and starts the faster for it. */
 export const main = (native: Native): 0 | 1 => answerCall(native, (call) => void check(call))

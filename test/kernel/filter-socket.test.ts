@@ -1,0 +1,224 @@
+import { test } from 'tap'
+import type { Attachment } from '../../src/datapath/attachment.ts'
+import { bridgeTable, elementsOf, inetTable, rulesOf } from '../../src/datapath/ruleset.ts'
+import { FilterSocket } from '../../src/kernel/filter-socket.ts'
+import type { Native } from '../../src/kernel/native.ts'
+import { attachmentOf, modes } from '../datapath/attachments.ts'
+import { native, type Room, runNft, withRoom } from './sockets.ts'
+
+/** The native part for which the room is "the namespace of this process". */
+const living = (fd: number): Native => ({
+  ...native,
+  socketIn: (netnsFd, protocol) => native.socketIn(netnsFd === -1 ? fd : netnsFd, protocol),
+})
+
+type Filtered = Room & { readonly filter: FilterSocket }
+const withFilter = (use: (room: Filtered) => void): Promise<void> =>
+  withRoom((room) => {
+    const filter = new FilterSocket(living(room.fd))
+    try {
+      use({ ...room, filter })
+    } finally {
+      filter.close()
+    }
+  })
+
+/** Pod number n of a node, masqueraded, in its own guard. */
+const pod = (n: number, mode: Attachment['mode'] = 'routed', more: Partial<Attachment> = {}) =>
+  attachmentOf(mode, 'dual', {
+    container: `c${n}`,
+    link: `tul${n}`,
+    podMac: `0a:58:0a:01:00:0${n}`,
+    ips: [
+      { address: `10.1.0.${n}`, subnetBits: 24, gateway: '10.1.0.254' },
+      { address: `fd00:1::${n}`, subnetBits: 64, gateway: 'fd00:1::fe' },
+    ],
+    masqueradeExcept: [],
+    ...more,
+  })
+
+const nobodyLost = (): void => {
+  throw new Error('Cannot happen: the tables were there')
+}
+const fillWith =
+  (...all: readonly Attachment[]) =>
+  (fill: (all: readonly Attachment[]) => void): void =>
+    fill(all)
+const ruleset = ({ netns }: Room): string => runNft(netns, 'list', 'ruleset')
+const count = (text: string, word: string): number => text.split(word).length - 1
+
+for (const mode of modes)
+  test(`attach (${mode}) makes tables and elements; detach leaves nothing`, (t) =>
+    withFilter((room) => {
+      const { filter } = room
+      const one = pod(1, mode)
+      filter.attach(one, fillWith(one))
+      t.strictSame(filter.missingElements(one), [])
+      const guard = mode === 'routed' ? inetTable : bridgeTable
+      t.match(filter.rules(inetTable), rulesOf(inetTable, one))
+      t.match(filter.rules(guard), rulesOf(guard, one))
+      t.equal(count(ruleset(room), 'comment "net/c1/eth0"'), elementsOf(one).length)
+      filter.detach(one)
+      t.equal(ruleset(room).includes('net/c1/eth0'), false)
+      t.equal(ruleset(room).includes('masquerade-'), false, 'nor its chain')
+      filter.dropEmptyTables()
+      t.equal(ruleset(room), '')
+    }))
+
+test('attach of a second pod adds its elements alone, in one batch', (t) =>
+  withFilter((room) => {
+    const { filter } = room
+    filter.attach(pod(1), fillWith(pod(1)))
+    const before = filter.generation()
+    filter.attach(pod(2), nobodyLost)
+    t.equal(filter.generation(), before + 1)
+    t.strictSame([...filter.missingElements(pod(1)), ...filter.missingElements(pod(2))], [])
+  }))
+
+test('attach twice changes nothing that can be seen', (t) =>
+  withFilter((room) => {
+    room.filter.attach(pod(1), fillWith(pod(1)))
+    const before = ruleset(room)
+    room.filter.attach(pod(1), nobodyLost)
+    t.equal(ruleset(room), before)
+  }))
+
+test('attach takes the place of what another pod left under the same keys', (t) =>
+  withFilter((room) => {
+    const { filter } = room
+    filter.attach(pod(1), fillWith(pod(1)))
+    const next = { ...pod(1), container: 'next' }
+    filter.attach(next, nobodyLost)
+    t.equal(ruleset(room).includes('net/c1/eth0'), false)
+    t.equal(count(ruleset(room), 'comment "net/next/eth0"'), elementsOf(next).length)
+  }))
+
+test('after `nft flush ruleset` the next attach fills the tables with every pod', (t) =>
+  withFilter((room) => {
+    const { filter, netns } = room
+    const all = [
+      pod(1),
+      pod(2),
+      pod(3, 'bridge'),
+      pod(4, 'routed', { masqueradeExcept: ['192.0.2.0/24'] }),
+    ]
+    for (const one of all) filter.attach(one, fillWith(...all.slice(0, all.indexOf(one) + 1)))
+    const before = ruleset(room)
+    runNft(netns, 'flush', 'ruleset')
+    t.equal(filter.missingElements(pod(1)).length, elementsOf(pod(1)).length)
+    for (const one of all) filter.attach(one, fillWith(...all))
+    for (const one of all) t.strictSame(filter.missingElements(one), [])
+    t.equal(ruleset(room).split('\n').length, before.split('\n').length)
+  }))
+
+test('pods with equal exceptions share a chain; the last one takes it away', (t) =>
+  withFilter((room) => {
+    const { filter } = room
+    const [one, two] = [pod(1), pod(2)]
+    const other = pod(3, 'routed', { masqueradeExcept: ['192.0.2.0/24'] })
+    for (const each of [one, two, other]) filter.attach(each, fillWith(one, two, other))
+    const chains = () => new Set(ruleset(room).match(/chain masquerade-\w+/g) ?? []).size
+    t.equal(chains(), 2)
+    filter.detach(one)
+    t.equal(chains(), 2)
+    t.strictSame(filter.missingElements(two), [])
+    filter.detach(two)
+    t.equal(chains(), 1)
+    t.strictSame(filter.missingElements(other), [])
+  }))
+
+test('detach of what is not there, or half there, is no fault', (t) =>
+  withFilter((room) => {
+    const { filter, netns } = room
+    filter.detach(pod(1))
+    filter.attach(pod(1), fillWith(pod(1)))
+    runNft(netns, 'delete', 'element', 'inet', 'tulle', 'masquerade4', '{ 10.1.0.1 }')
+    const missing = filter.missingElements(pod(1))
+    t.strictSame(
+      missing.map(({ set }) => set),
+      ['masquerade4'],
+    )
+    filter.detach(pod(1))
+    filter.detach(pod(1))
+    t.equal(ruleset(room).includes('net/c1/eth0'), false)
+  }))
+
+test('findElements finds by comment, in both tables', (t) =>
+  withFilter((room) => {
+    const { filter } = room
+    const [one, two] = [pod(1), pod(2, 'bridge')]
+    for (const each of [one, two]) filter.attach(each, fillWith(one, two))
+    const found = filter.findElements((comment) => comment === 'net/c2/eth0')
+    t.equal(found.length, elementsOf(two).length)
+    filter.deleteElements(found)
+    t.equal(ruleset(room).includes('net/c2/eth0'), false)
+    t.strictSame(filter.missingElements(one), [])
+    t.strictSame(
+      filter.findElements(() => false),
+      [],
+    )
+  }))
+
+// The longest container id that runtimes give is 64 digits; the specification limits no name.
+for (const length of [8, 57, 58, 63, 100])
+  test(`findElements knows an attachment of a network whose name has ${length} letters`, (t) =>
+    withFilter(({ filter }) => {
+      const one = pod(1, 'routed', { network: 'n'.repeat(length), container: 'c'.repeat(64) })
+      filter.attach(one, fillWith(one))
+      const name = `${one.network}/${one.container}/${one.ifname}`
+      t.equal(filter.findElements((comment) => comment === name).length, elementsOf(one).length)
+    }))
+
+test('dropUnusedChains takes chains that nobody jumps to, and leaves the others', (t) =>
+  withFilter((room) => {
+    const { filter } = room
+    const other = pod(2, 'routed', { masqueradeExcept: ['192.0.2.0/24'] })
+    for (const each of [pod(1), other]) filter.attach(each, fillWith(pod(1), other))
+    filter.deleteElements(elementsOf(other))
+    filter.dropUnusedChains()
+    t.equal(new Set(ruleset(room).match(/chain masquerade-\w+/g) ?? []).size, 1)
+    t.strictSame(filter.missingElements(pod(1)), [])
+  }))
+
+test("dropEmptyTables leaves tables in use, and other people's", (t) =>
+  withFilter((room) => {
+    const { filter, netns } = room
+    filter.dropEmptyTables()
+    runNft(netns, 'add', 'table', 'inet', 'other')
+    filter.attach(pod(1), fillWith(pod(1)))
+    const before = ruleset(room)
+    filter.dropEmptyTables()
+    t.equal(ruleset(room), before)
+    filter.detach(pod(1))
+    filter.dropEmptyTables()
+    t.equal(ruleset(room).trim(), 'table inet other {\n}')
+  }))
+
+test('dropEmptyTables leaves a table that is filled while it looks', (t) =>
+  withRoom((room) => {
+    const late = new FilterSocket(living(room.fd))
+    let sends = 0
+    const meddled: Native = {
+      ...living(room.fd),
+      // behind the second question: the generation is read, the sets are being listed
+      send: (fd, bytes, length) => {
+        if (++sends === 3) late.attach(pod(2), fillWith(pod(2)))
+        return native.send(fd, bytes, length)
+      },
+    }
+    late.attach(pod(1), fillWith(pod(1)))
+    late.detach(pod(1))
+    const filter = new FilterSocket(meddled)
+    filter.dropEmptyTables()
+    t.strictSame(late.missingElements(pod(2)), [])
+    for (const socket of [late, filter]) socket.close()
+  }))
+
+test('an attachment without guard and masquerade needs no table', (t) =>
+  withFilter((room) => {
+    const bare = pod(1, 'routed', { spoofCheck: false, masqueradeExcept: null })
+    room.filter.attach(bare, nobodyLost)
+    t.equal(ruleset(room), '')
+    room.filter.detach(bare)
+    t.strictSame(room.filter.rules(inetTable), [], 'a table that is not there has no rules')
+  }))
