@@ -22,6 +22,7 @@ const unsigned = (most: number, description: string) => ({
   description,
 })
 
+const folder = { type: 'string', pattern: '^(/|$)', description: 'an absolute path' }
 const network = { type: 'string', minLength: 1, description: 'a network such as "10.244.1.0/24"' }
 
 const range = {
@@ -78,7 +79,7 @@ const ipam = {
     rangeEnd: address,
     gateway: address,
     routes: { type: 'array', description: 'a list of routes', items: routeSchema },
-    dataDir: { type: 'string', description: 'an absolute path' },
+    dataDir: folder,
     resolvConf: { type: 'string', description: 'the path of a resolv.conf' },
   },
 }
@@ -146,7 +147,7 @@ export const configSchema = {
     preserveDefaultVlan: flag,
     enabledad: flag,
     disableContainerInterface: flag,
-    dataDir: { type: 'string', description: 'an absolute path' },
+    dataDir: folder,
     dns: dnsSchema,
     ipam,
     runtimeConfig,

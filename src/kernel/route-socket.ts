@@ -18,6 +18,17 @@ import type { Native } from './native.ts'
 import { NETLINK_ROUTE, NetlinkSocket } from './netlink-socket.ts'
 import { errno, KernelRefusal } from './refusal.ts'
 
+/** No route, a prohibited or blackholed one, or a family that the kernel runs without. */
+const noWay = [
+  errno.ENETUNREACH,
+  errno.EHOSTUNREACH,
+  errno.ESRCH,
+  errno.EACCES,
+  errno.EINVAL,
+  errno.EOPNOTSUPP,
+  errno.EAFNOSUPPORT,
+]
+
 /** rtnetlink in one namespace: the questions that Tulle asks, and the running of steps. */
 export class RouteSocket {
   readonly #socket: NetlinkSocket
@@ -67,7 +78,6 @@ export class RouteSocket {
 
   /** The route that the kernel would take, or undefined if it knows no way. */
   routeTo(address: Address): ObservedRoute | undefined {
-    const noWay = [errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ESRCH, 22, 13, errno.EOPNOTSUPP, 97]
     const found = this.#unless(noWay, 'ask for a route', getRoute(address))
     return found && decodeRoute(found.body)
   }

@@ -53,6 +53,3 @@ export function listeners(sysctls: Sysctls): readonly string[] {
       sysctls.read(`net/ipv6/conf/${name}/accept_ra`) === '1',
   )
 }
-
-export const isReadOnly = (refusal: unknown): refusal is KernelRefusal =>
-  refusal instanceof KernelRefusal && refusal.errno === errno.EROFS

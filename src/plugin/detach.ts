@@ -4,6 +4,7 @@ import { FilterSocket } from '../kernel/filter-socket.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
 import { unlinkHostLocal } from '../store/host-local.ts'
 import type { LeaseStore } from '../store/lease-store.ts'
+import { cutComment } from '../wire/nft/message.ts'
 import { type Call, withExistingStore } from './context.ts'
 import { dropBridge } from './host.ts'
 import { hostLocalFolder } from './lease.ts'
@@ -74,7 +75,7 @@ export function releaseAddresses(call: Call, store: LeaseStore, id: AttachmentId
  * comment.
  */
 function dropUnrecorded(id: AttachmentId, filter: FilterSocket): void {
-  const name = nameOf(id)
+  const name = cutComment(nameOf(id))
   filter.deleteElements(filter.findElements((comment) => comment === name))
   filter.dropUnusedChains()
   filter.dropEmptyTables()

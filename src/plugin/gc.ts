@@ -1,9 +1,11 @@
 import { code, fault } from '../cni/fault.ts'
 import { isAtLeast } from '../cni/version.ts'
-import type { AttachmentId } from '../datapath/attachment.ts'
+import { type AttachmentId, nameOf } from '../datapath/attachment.ts'
+import { identityOf } from '../datapath/identity.ts'
 import { parseAlias } from '../datapath/mark.ts'
 import { FilterSocket } from '../kernel/filter-socket.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
+import { cutComment } from '../wire/nft/message.ts'
 import { type Call, withExistingStore } from './context.ts'
 import { delegate } from './delegate.ts'
 import { dropKernelState, releaseAddresses } from './detach.ts'
@@ -13,7 +15,7 @@ import { dropKernelState, releaseAddresses } from './detach.ts'
  * addresses, links, elements. Goes on after a fault and reports at the end (specification, "GC").
  */
 export function gc(call: Call): void {
-  const isValid = validAttachments(call)
+  const valid = validAttachments(call)
   const faults: unknown[] = []
   const attempt = (work: () => void): void => {
     try {
@@ -24,26 +26,23 @@ export function gc(call: Call): void {
   }
   const host = new RouteSocket(call.native, -1, 'the host')
   const filter = new FilterSocket(call.native)
-  for (const { alias, name } of host.links()) {
-    const marked = parseAlias(alias)
-    if (marked && marked.network === call.id.network && !isValid(marked))
+  const links = new Set(valid.map((id) => identityOf(id).link))
+  for (const { alias, name } of host.links())
+    if (parseAlias(alias)?.network === call.id.network && !links.has(name))
       attempt(() => void host.deleteLink(name))
-  }
-  attempt(() => collectRecords(call, { host, filter, isValid, attempt }))
-  attempt(() => collectElements(call, { filter, isValid }))
+  attempt(() => collectRecords(call, { host, filter, valid, attempt }))
+  attempt(() => collectElements(call, { filter, valid }))
   attempt(() => void delegate(call, 'GC'))
   if (faults.length === 1) throw faults[0]
   if (faults.length > 1)
     throw new AggregateError(faults, `Cannot collect everything of network ${call.id.network}`)
 }
 
-type IsValid = (id: AttachmentId) => boolean
-
 /**
  * Absent is not empty: a caller that forgets the list would otherwise delete every living pod's
  * network.
  */
-function validAttachments({ config, id }: Call): IsValid {
+function validAttachments({ config, id }: Call): readonly AttachmentId[] {
   if (!isAtLeast(config.cniVersion, '1.1.0'))
     throw fault(
       code.incompatibleVersion,
@@ -58,49 +57,50 @@ function validAttachments({ config, id }: Call): IsValid {
       'GC without a list of valid attachments',
       `the configuration has no ${keys[0]}; pass [] to collect everything of network ${id.network}`,
     )
-  const valid = new Set(
-    (config[key] ?? []).map(({ containerID, ifname }) => `${containerID}/${ifname}`),
-  )
-  return ({ container, ifname }) =>
-    valid.has(`${container}/${ifname}`) ||
-    (ifname === '' && [...valid].some((name) => name.startsWith(`${container}/`)))
+  return (config[key] ?? []).map(({ containerID, ifname }) => ({
+    network: id.network,
+    container: containerID,
+    ifname,
+  }))
 }
 
 type Collecting = {
   readonly host: RouteSocket
   readonly filter: FilterSocket
-  readonly isValid: IsValid
+  readonly valid: readonly AttachmentId[]
   readonly attempt: (work: () => void) => void
 }
 
-function collectRecords(call: Call, { host, filter, isValid, attempt }: Collecting): void {
+function collectRecords(call: Call, { host, filter, valid, attempt }: Collecting): void {
+  const names = new Set(valid.map(nameOf))
+  const containers = new Set(valid.map(({ container }) => container))
   withExistingStore(call, (store) => {
     for (const attachment of store.attachments(call.id.network))
-      if (!isValid(attachment))
+      if (!names.has(nameOf(attachment)))
         attempt(() => {
           host.deleteLink(attachment.link)
           dropKernelState(attachment, store, { host, filter })
           releaseAddresses(call, store, attachment)
         })
+    // Adopted leases of old host-local files have no interface name: their container's word counts.
     for (const id of store.holders(call.id.network))
-      if (!isValid(id)) releaseAddresses(call, store, id)
+      if (!names.has(nameOf(id)) && !(id.ifname === '' && containers.has(id.container)))
+        releaseAddresses(call, store, id)
   })
 }
 
 /**
  * Elements of attachments that no record tells of: a store was lost, or a process killed at a bad
- * moment.
+ * moment. Comments of long names are cut, so it is cut comments that are compared.
  */
 function collectElements(
   call: Call,
-  { filter, isValid }: Pick<Collecting, 'filter' | 'isValid'>,
+  { filter, valid }: Pick<Collecting, 'filter' | 'valid'>,
 ): void {
-  const prefix = `${call.id.network}/`
-  const orphans = filter.findElements((comment) => {
-    if (!comment.startsWith(prefix)) return false
-    const [container = '', ifname = ''] = comment.slice(prefix.length).split('/')
-    return !isValid({ network: call.id.network, container, ifname })
-  })
+  const comments = new Set(valid.map((id) => cutComment(nameOf(id))))
+  const orphans = filter.findElements(
+    (comment) => comment.startsWith(`${call.id.network}/`) && !comments.has(comment),
+  )
   filter.deleteElements(orphans)
   if (orphans.length > 0) filter.dropUnusedChains()
   const isIdle = withExistingStore(call, (store) => !store.hasAttachments()) ?? true

@@ -9,7 +9,7 @@ import { ipv6Forwarding, type Sysctl } from '../datapath/sysctls.ts'
 import { prefixOf } from '../datapath/wiring.ts'
 import { errno } from '../kernel/refusal.ts'
 import type { RouteSocket } from '../kernel/route-socket.ts'
-import { hasIpv6, isReadOnly, listeners, type Sysctls } from '../kernel/sysctl.ts'
+import { hasIpv6, listeners, type Sysctls } from '../kernel/sysctl.ts'
 import { deleteAddress } from '../wire/rtnl/address.ts'
 import { IFF_PROMISC, IFF_UP, type Link, setLink } from '../wire/rtnl/link.ts'
 
@@ -34,15 +34,15 @@ export function uplinkMtuBytes(host: RouteSocket): number {
 export type Writing = { readonly sysctls: Sysctls; readonly note: (text: string) => void }
 
 /**
- * Writes what must be so or fails; what only should be so and can't (read-only /proc/sys) is noted.
+ * Writes what must be so or fails; what only should be so and can't be is noted.
  */
 export function applySysctls(wanted: readonly Sysctl[], { sysctls, note }: Writing): void {
   for (const { path, value, need } of wanted) {
     try {
       sysctls.ensure(path, value)
     } catch (refusal) {
-      if (need === 'must' || !isReadOnly(refusal)) throw sysctlFault(path, value, refusal)
-      note(`${refusal.message}; going on without`)
+      if (need === 'must') throw sysctlFault(path, value, refusal)
+      note(`${refusal instanceof Error ? refusal.message : String(refusal)}; going on without`)
     }
   }
 }

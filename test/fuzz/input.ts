@@ -1,23 +1,27 @@
 import fc from 'fast-check'
 import { versions } from '../support/cni.ts'
 
-/** What one process is started with. `netns` and `dataDir` are chosen by number: see Places. */
+/** What one process is started with. */
 export type Input = Readonly<{ env: Readonly<Record<string, string>>; stdin: Uint8Array }>
 
-/** Paths that a case may name: throw-away namespaces and directories, or nothing real. */
+/** Paths that a case may name: throw-away namespaces (the first is the node's) and directories. */
 export type Places = Readonly<{ netns: readonly string[]; dataDirs: readonly string[] }>
 
 type Value = unknown
 type Path = readonly (string | number)[]
 
-const verbs = ['ADD', 'DEL', 'CHECK', 'STATUS', 'GC', 'VERSION'] as const
+/** ADD does the most, so it comes most often. */
+const verbs = [
+  ...Array.from({ length: 6 }, () => 'ADD' as const),
+  ...(['DEL', 'DEL', 'CHECK', 'CHECK', 'STATUS', 'GC', 'GC', 'VERSION'] as const),
+]
 
 /** Text that an environment can hold. */
 const plain = (maxLength: number): fc.Arbitrary<string> =>
   fc.string({ unit: 'binary', maxLength }).map((text) => text.replaceAll('\0', ''))
 
 const mostly = <T>(usual: fc.Arbitrary<T>, odd: fc.Arbitrary<T>): fc.Arbitrary<T> =>
-  fc.oneof({ weight: 6, arbitrary: usual }, { weight: 1, arbitrary: odd })
+  fc.oneof({ weight: 30, arbitrary: usual }, { weight: 1, arbitrary: odd })
 
 const oddText = fc.oneof(
   plain(20),
@@ -37,7 +41,6 @@ const edge = fc.oneof(
 )
 
 const results = fc.constantFrom<Value>(
-  undefined,
   null,
   { cniVersion: '1.1.0' },
   { cniVersion: '0.4.0', ips: [{ version: '4', address: '10.77.0.2/24', interface: -1 }] },
@@ -72,7 +75,10 @@ const ipam = fc.record(
       [{ dst: '::/0', gw: 'fd00:77::1' }],
       [{ dst: '10.8.0.0/16', mtu: 1300, advmss: 1200, priority: 7, table: 100, scope: 253 }],
     ),
-    resolvConf: fc.constantFrom('/etc/resolv.conf', '/nonexistent', '/etc', ''),
+    resolvConf: mostly(
+      fc.constantFrom('/etc/resolv.conf', ''),
+      fc.constantFrom('/nonexistent', '/etc'),
+    ),
   },
   { requiredKeys: ['type', 'ranges'] },
 )
@@ -85,28 +91,29 @@ const conf = fc.record(
     type: fc.constant('tulle'),
     mode: fc.constantFrom('routed', 'bridge'),
     ipam,
-    bridge: fc.constantFrom('cni0', 'cni1', 'up0'),
+    bridge: mostly(fc.constantFrom('cni0', 'cni1'), fc.constantFrom('up0', 'lo')),
     isGateway: fc.boolean(),
     isDefaultGateway: fc.boolean(),
     forceAddress: fc.boolean(),
     hairpinMode: fc.boolean(),
-    promiscMode: fc.boolean(),
+    promiscMode: mostly(fc.constant(false), fc.constant(true)),
     portIsolation: fc.boolean(),
     ipMasq: fc.boolean(),
     spoofCheck: fc.boolean(),
     nonMasqueradeCIDRs: fc.constantFrom<Value>([], ['10.0.0.0/8'], ['fd00::/8', '10.0.0.0/8']),
-    mtu: fc.constantFrom(0, 68, 1280, 1500, 65535),
-    vlan: fc.constantFrom(0, 7),
+    mtu: mostly(fc.constantFrom(0, 1280, 1500, 65535), fc.constant(68)),
+    vlan: mostly(fc.constant(0), fc.constant(7)),
     dns: fc.constantFrom<Value>({}, { nameservers: ['10.0.0.53'] }),
     runtimeConfig: fc.constantFrom<Value>(
       {},
-      { ips: ['10.77.0.9'] },
+      undefined,
       { Mac: '02:00:00:00:00:09' },
-      { portMappings: [], bandwidth: {} },
+      { portMappings: [], bandwidth: {}, ips: [] },
     ),
-    args: fc.constantFrom<Value>({}, null, { cni: { ips: ['10.77.0.8/24'], mac: '' } }),
-    prevResult: results,
-    'cni.dev/valid-attachments': attachments,
+    args: mostly<Value>(
+      fc.constantFrom(undefined, {}, null),
+      fc.constant({ cni: { ips: ['10.77.0.8/24'], mac: '' } }),
+    ),
   },
   { requiredKeys: ['cniVersion', 'name', 'type', 'mode', 'ipam'] },
 )
@@ -138,15 +145,28 @@ function changed(value: Value, path: Path, { how, value: put, key }: Change): Va
   return Array.isArray(value) ? entries.map(([, child]) => child) : Object.fromEntries(entries)
 }
 
-const changes = fc.array(
+const changes: fc.Arbitrary<readonly Change[]> = fc.array(
   fc.record({
     at: fc.nat(),
     how: fc.constantFrom('set', 'drop', 'case', 'add'),
     value: edge,
     key: fc.oneof(fc.constantFrom('ipam', 'ranges', 'type', '__proto__', 'constructor'), oddText),
   }),
-  { maxLength: 3 },
+  { maxLength: 3, size: 'xsmall' },
 )
+
+/** Keys that the runtime adds, mostly for the verbs that need them. */
+const runtimeKeys = (verb: string): fc.Arbitrary<Readonly<Record<string, Value>>> => {
+  const none = fc.constant({})
+  const result = results.map((prevResult) => ({ prevResult }))
+  const list = attachments.map((valid) => ({ 'cni.dev/valid-attachments': valid }))
+  const newest = list.map((keys) => ({ ...keys, cniVersion: '1.1.0' }))
+  if (verb === 'CHECK') return mostly<Readonly<Record<string, Value>>>(result, none)
+  if (verb === 'GC' || verb === 'STATUS') {
+    return mostly<Readonly<Record<string, Value>>>(newest, list)
+  }
+  return mostly<Readonly<Record<string, Value>>>(none, fc.oneof(result, list))
+}
 
 /** Leases go where the case may write, whatever the mutations have made of that key. */
 function confined(value: Value, { dataDirs }: Places): Value {
@@ -164,11 +184,16 @@ function confined(value: Value, { dataDirs }: Places): Value {
   )
 }
 
-const confText = (places: Places): fc.Arbitrary<string> =>
+const confText = (places: Places, verb: string): fc.Arbitrary<string> =>
   fc
-    .record({ base: conf, dataDir: fc.constantFrom(...places.dataDirs), edits: changes })
-    .map(({ base, dataDir, edits }) => {
-      const start: Value = { ...base, ipam: { ...base.ipam, dataDir }, dataDir }
+    .record({
+      base: conf,
+      added: runtimeKeys(verb),
+      dataDir: fc.constantFrom(...places.dataDirs),
+      edits: fc.oneof(fc.constant<readonly Change[]>([]), changes),
+    })
+    .map(({ base, added, dataDir, edits }) => {
+      const start: Value = { ...base, ...added, ipam: { ...base.ipam, dataDir }, dataDir }
       const end = edits.reduce((value: Value, edit) => {
         const paths = pathsOf(value)
         return changed(value, paths[edit.at % paths.length] ?? [], edit)
@@ -177,8 +202,8 @@ const confText = (places: Places): fc.Arbitrary<string> =>
     })
 
 /** Right text, text cut off or with bytes turned, JSON of any shape, or bytes of any kind. */
-const stdin = (places: Places): fc.Arbitrary<Uint8Array> => {
-  const text = confText(places)
+const stdin = (places: Places, verb: string): fc.Arbitrary<Uint8Array> => {
+  const text = confText(places, verb)
   const encode = (value: string): Uint8Array => new TextEncoder().encode(value)
   const cut = fc
     .tuple(text, fc.nat())
@@ -189,7 +214,7 @@ const stdin = (places: Places): fc.Arbitrary<Uint8Array> => {
     return bytes
   })
   return fc.oneof(
-    { weight: 12, arbitrary: text.map(encode) },
+    { weight: 40, arbitrary: text.map(encode) },
     { weight: 2, arbitrary: cut },
     {
       weight: 2,
@@ -206,24 +231,19 @@ function isConfined(bytes: Uint8Array, { dataDirs }: Places): boolean {
   return text.split(`"dataDir":"${dataDirs[0]}"`).length === 3
 }
 
-const env = (places: Places): fc.Arbitrary<Record<string, string>> =>
+const env = (places: Places, verb: string): fc.Arbitrary<Record<string, string>> =>
   fc.record(
     {
-      CNI_COMMAND: mostly(fc.constantFrom<string>(...verbs), oddText),
+      CNI_COMMAND: mostly(fc.constant(verb), oddText),
       CNI_CONTAINERID: mostly(fc.constantFrom('c1', 'c2', 'c3'), oddText),
       CNI_NETNS: mostly(
-        fc.constantFrom(...places.netns),
-        fc.constantFrom('', 'x', '/', '/dev/null'),
+        fc.constantFrom(...places.netns.slice(1)),
+        fc.constantFrom('', 'x', '/', '/dev/null', ...places.netns.slice(0, 1)),
       ),
       CNI_IFNAME: mostly(fc.constantFrom('eth0', 'net1'), oddText),
       CNI_ARGS: mostly(
-        fc.constantFrom(
-          '',
-          'IgnoreUnknown=1;K8S_POD_NAME=x',
-          'IP=10.77.0.7',
-          'MAC=02:00:00:00:00:07',
-        ),
-        oddText,
+        fc.constantFrom('', 'IgnoreUnknown=1;K8S_POD_NAME=x', 'MAC=02:00:00:00:00:07'),
+        fc.oneof(fc.constant('IP=10.77.0.7'), oddText),
       ),
       CNI_PATH: fc.constantFrom('', '/nonexistent', ':', '/nonexistent:/dev/null'),
       CNI_NETNS_OVERRIDE: fc.constantFrom('', '0', 'x'),
@@ -239,11 +259,13 @@ const env = (places: Places): fc.Arbitrary<Record<string, string>> =>
   )
 
 /** An environment with a variable missing now and then. */
-const thinned = (places: Places): fc.Arbitrary<Record<string, string>> =>
-  fc.tuple(env(places), fc.nat(30)).map(([all, at]) => {
+const thinned = (places: Places, verb: string): fc.Arbitrary<Record<string, string>> =>
+  fc.tuple(env(places, verb), fc.nat(99)).map(([all, at]) => {
     const dropped = ['CNI_COMMAND', 'CNI_CONTAINERID', 'CNI_NETNS', 'CNI_IFNAME'][at]
     return Object.fromEntries(Object.entries(all).filter(([name]) => name !== dropped))
   })
 
 export const inputs = (places: Places): fc.Arbitrary<Input> =>
-  fc.record({ env: thinned(places), stdin: stdin(places) })
+  fc
+    .constantFrom(...verbs)
+    .chain((verb) => fc.record({ env: thinned(places, verb), stdin: stdin(places, verb) }))

@@ -5,7 +5,7 @@ import { newBridge, setLink } from '../../src/wire/rtnl/link.ts'
 import { mac, prefix } from '../wire/values.ts'
 import { type Room, refusalOf, withRoom } from './sockets.ts'
 
-/** A bridge without ports: it takes addresses, and IPv6 ones stay tentative only if DAD is asked. */
+/** A bridge without ports takes addresses; IPv6 ones would stay tentative for ever under DAD. */
 function addBridge({ rtnl, route }: Room, name = 'br0') {
   rtnl.ask('add', newBridge({ name, mac: mac('0a:58:0a:01:00:02'), mtuBytes: 1500 }))
   const link = route.link({ name })?.index

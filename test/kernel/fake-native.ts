@@ -3,18 +3,18 @@ import { encodeMessage } from '../../src/wire/netlink/message.ts'
 
 const EAGAIN = 11
 
-/** One datagram that the kernel answers with: its messages, the sequence number of the request in each. */
+/** One datagram of the kernel's: its messages, each with the sequence number of the request. */
 export type Datagram = (sequence: number) => readonly Uint8Array[]
 
-/** What the kernel does with one send(2): an errno, or datagrams and errnos for recv(2), in order. */
+/** What one send(2) leads to: an errno, or datagrams and errnos for recv(2), in order. */
 export type Answer =
   | Readonly<{ refused: number }>
   | readonly (Datagram | Readonly<{ errno: number }>)[]
 
 /**
  * A kernel that answers each send(2) as it was told, and keeps native.ts's contract: -errno for a
- * refusal, -EAGAIN for a poll that finds nothing, and a datagram's full length even where the buffer
- * is too short. A wait that would never end is a fault of the code under test, and throws.
+ * refusal, -EAGAIN for a poll that finds nothing, and a datagram's full length even where the
+ * buffer is too short. A wait that would never end is a fault of the code under test, and throws.
  */
 export class FakeNative {
   readonly sent: Buffer[] = []

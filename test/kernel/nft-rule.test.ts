@@ -75,7 +75,7 @@ test('newTable, newChain: `nft -j list` reads families, hooks, types, priorities
   }))
 
 const word = register
-/** A rule, and the code that `nft --debug=netlink` lists for it. Registers: reg 1 is word 0, reg 2 word 4. */
+/** A rule, and the code that `nft --debug=netlink` lists for it: reg 1 is word 0, reg 2 word 4. */
 const rules: readonly { in: string; does: readonly Expression[]; code: readonly string[] }[] = [
   {
     in: 'plain',

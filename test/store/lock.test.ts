@@ -1,11 +1,12 @@
-import { closeSync, openSync, readFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'tap'
 import { loadNative } from '../../src/kernel/native.ts'
 import { LOCK_EX, type Lock, StoreBroken, StoreBusy } from '../../src/store/database.ts'
 import { LeaseStore } from '../../src/store/lease-store.ts'
 import { free, withFolder } from './folder.ts'
-import { Worker } from './process.ts'
+import { Worker, workerWords } from './process.ts'
 
 const native = loadNative()
 const [ETIMEDOUT, EWOULDBLOCK] = [110, 11]
@@ -96,16 +97,24 @@ test('a store of a newer Tulle is refused as it is', async (t) =>
     again.close()
   }))
 
-for (const { why, work } of [
-  { why: 'a folder that cannot be made', work: () => LeaseStore.open('/proc/none', free) },
-  { why: 'a file where the folder should be', work: () => LeaseStore.open('/dev/null', free) },
+for (const { why, dataDir } of [
+  { why: 'a file where the folder should be', dataDir: '/dev/null' },
+  { why: 'a file above it', dataDir: '/dev/null/tulle' },
+  { why: 'no name at all', dataDir: '' },
 ]) {
-  test(`no store: ${why}`, async (t) => t.throws(work, { code: /^E[A-Z]+$/ }))
+  test(`no store: ${why}`, async (t) =>
+    t.throws(() => LeaseStore.open(dataDir, free), { code: /^E[A-Z]+$/ }))
 }
+
+test('a folder where mkdir(2) answers ENOENT for ever', async (t) => {
+  // Node's own recursive mkdir turns in a circle there.
+  const [file = '', ...words] = workerWords('once', '/proc/none')
+  const { signal, status } = spawnSync(file, words, { timeout: 5_000, killSignal: 'SIGKILL' })
+  t.strictSame([signal, status], [null, 1], 'is refused, and does not keep the plugin busy')
+})
 
 test('a folder where the file should be', async (t) =>
   withFolder((folder) => {
-    const { mkdirSync } = process.getBuiltinModule('node:fs')
     mkdirSync(`${folder}/tulle.db`)
-    t.throws(() => LeaseStore.open(folder, free), { errcode: 14 })
+    t.throws(() => LeaseStore.open(folder, free), /unable to open database file/)
   }))

@@ -60,7 +60,7 @@ const object =
   }
 
 const dns = object({
-  'nameservers?': listOf(ip),
+  'nameservers?': listOf(text),
   'domain?': text,
   'search?': listOf(text),
   'options?': listOf(text),

@@ -110,6 +110,9 @@ export type GoldenRow = {
   }
 }
 
+export const titleOf = ({ golden, at, but }: Omit<GoldenRow, 'shape'>): string =>
+  `golden ${golden}${at === undefined ? '' : `, message ${at}`}: ${but?.why ?? 'the same bytes'}`
+
 /** Equal byte by byte; or, with `but`, the same facts in any order except for those it names. */
 export function agrees(t: Test, { golden, at = 0, ours, shape, reading, but }: GoldenRow): void {
   const theirs = goldenMessages(golden)[at]

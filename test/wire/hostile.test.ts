@@ -11,8 +11,8 @@ import { decodeRoute } from '../../src/wire/rtnl/route.ts'
 import { holds } from '../base/law.ts'
 import { goldenMessages } from './golden.ts'
 
-// Bodies of messages as the kernel sent them, cut short and spoilt: every decoder answers a value or
-// a ShapeError, reads nothing beside its bytes, and comes to an end.
+// Bodies of messages as the kernel sent them, cut short and spoilt: every decoder answers a value
+// or a ShapeError, reads nothing beside its bytes, and comes to an end.
 
 const subsystem = 10 << 8
 const decoders = [
@@ -33,7 +33,7 @@ const decoders = [
 const bodiesOf = ({ golden, type }: (typeof decoders)[number]): readonly Buffer[] =>
   goldenMessages(golden).flatMap((one) => (one.type === type ? [one.body] : []))
 
-/** Lengths at which a body that is cut is whole again: behind its header, and behind each attribute. */
+/** Lengths at which a body that is cut is whole: behind its header, behind each attribute. */
 function wholeLengths(body: Buffer, head: number): readonly number[] {
   const lengths = [head]
   for (let at = head; at + 4 <= body.length; ) {
@@ -75,7 +75,7 @@ for (const decoder of decoders)
   })
 
 for (const decoder of decoders)
-  test(`${decoder.golden}: every attribute's length set to 0 … 3 is refused`, async (t) => {
+  test(`${decoder.golden}: an attribute of length 0 … 3 is refused`, async (t) => {
     for (const body of bodiesOf(decoder))
       for (let at = decoder.head; at + 4 <= body.length; at += (body.readUInt16LE(at) + 3) & ~3) {
         const taken = [0, 1, 2, 3].filter((length) => {
@@ -88,7 +88,7 @@ for (const decoder of decoders)
   })
 
 for (const decoder of decoders)
-  test(`${decoder.golden}: every attribute's length set to more than is left is refused`, async (t) => {
+  test(`${decoder.golden}: an attribute longer than what is left is refused`, async (t) => {
     for (const body of bodiesOf(decoder))
       for (let at = decoder.head; at + 4 <= body.length; at += (body.readUInt16LE(at) + 3) & ~3) {
         const taken = [body.length - at + 1, 0x7fff, 0xffff].filter((length) => {

@@ -1,4 +1,4 @@
-import { concat, encodeText, Reader, Writer } from '../../base/bytes.ts'
+import { concat, decodeText, encodeText, Reader, Writer } from '../../base/bytes.ts'
 import {
   type Attribute,
   attribute,
@@ -72,15 +72,16 @@ export function readNft(body: Uint8Array): ReadonlyMap<number, Uint8Array> {
   return readAttributes(reader.rest())
 }
 
-const commentLengthMax = 128
+const commentBytesMax = 127
 const udataComment = 0 // NFTNL_UDATA_RULE_COMMENT and NFTNL_UDATA_SET_ELEM_COMMENT of libnftnl
 
-/**
- * User data that `nft list` shows as a comment: type, length with the NUL, text; cut at nft's own
- * limit of 128 bytes.
- */
+/** A comment as the kernel will show it again: nft's limit is 128 bytes with the NUL. */
+export const cutComment = (comment: string): string =>
+  decodeText(encodeText(comment).subarray(0, commentBytesMax))
+
+/** User data that `nft list` shows as a comment: type, length with the NUL, text. */
 export function commentData(type: number, comment: string): Attribute {
-  const bytes = encodeText(comment).subarray(0, commentLengthMax - 1)
+  const bytes = encodeText(comment).subarray(0, commentBytesMax)
   return attribute(
     type,
     concat([Uint8Array.of(udataComment, bytes.length + 1), bytes, Uint8Array.of(0)]),
@@ -90,5 +91,5 @@ export function commentData(type: number, comment: string): Attribute {
 export function readComment(payload: Uint8Array): string | undefined {
   if (payload.length < 3 || payload[0] !== udataComment) return undefined
   const length = payload[1] ?? 0
-  return new TextDecoder().decode(payload.subarray(2, 2 + length - 1))
+  return decodeText(payload.subarray(2, 2 + length - 1))
 }

@@ -12,7 +12,7 @@ import {
   newElement,
   newSet,
 } from '../../../src/wire/nft/set.ts'
-import { agrees, type GoldenRow, linesOf, nftShape, readGolden } from '../golden.ts'
+import { agrees, type GoldenRow, linesOf, nftShape, readGolden, titleOf } from '../golden.ts'
 import { bytes } from '../values.ts'
 
 const inet = { family: 'inet', table: 'tulle' } as const
@@ -107,7 +107,7 @@ const rows: readonly Omit<GoldenRow, 'shape'>[] = [
   },
 ]
 for (const row of rows)
-  test(`golden ${row.golden}, message ${row.at ?? 0}: ${row.but?.why ?? 'the same bytes'}`, async (t) => {
+  test(titleOf(row), async (t) => {
     agrees(t, { ...row, shape: nftShape })
   })
 

@@ -23,7 +23,7 @@ import {
   newRule,
   newTable,
 } from '../../../src/wire/nft/table.ts'
-import { agrees, type GoldenRow, linesOf, nftShape, readGolden } from '../golden.ts'
+import { agrees, type GoldenRow, linesOf, nftShape, readGolden, titleOf } from '../golden.ts'
 import { bytes } from '../values.ts'
 import { readRegisters } from './registers.ts'
 
@@ -205,7 +205,7 @@ const rows: readonly Omit<GoldenRow, 'shape'>[] = [
   { golden: 'nft-rule-dump', ours: dumpRules(inet) },
 ]
 for (const row of rows)
-  test(`golden ${row.golden}, message ${row.at ?? 0}: ${row.but?.why ?? 'the same bytes'}`, async (t) => {
+  test(titleOf(row), async (t) => {
     agrees(t, { ...row, shape: nftShape, reading: readRegisters })
   })
 

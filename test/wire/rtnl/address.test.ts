@@ -12,7 +12,7 @@ import {
   newAddress,
 } from '../../../src/wire/rtnl/address.ts'
 import { holds } from '../../base/law.ts'
-import { addressShape, agrees, type GoldenRow, linesOf, readGolden } from '../golden.ts'
+import { addressShape, agrees, type GoldenRow, linesOf, readGolden, titleOf } from '../golden.ts'
 import { bytes, link, prefix } from '../values.ts'
 
 const br0 = link(4)
@@ -43,7 +43,7 @@ const rows: readonly Omit<GoldenRow, 'shape'>[] = [
   { golden: 'address-dump', ours: dumpAddresses(br0) },
 ]
 for (const row of rows)
-  test(`golden ${row.golden}: ${row.but?.why ?? 'the same bytes'}`, async (t) => {
+  test(titleOf(row), async (t) => {
     agrees(t, { ...row, shape: addressShape })
   })
 

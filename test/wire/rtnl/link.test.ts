@@ -14,7 +14,7 @@ import {
   setBridgePort,
   setLink,
 } from '../../../src/wire/rtnl/link.ts'
-import { agrees, type GoldenRow, linesOf, linkShape, readGolden } from '../golden.ts'
+import { agrees, type GoldenRow, linesOf, linkShape, readGolden, titleOf } from '../golden.ts'
 import { bytes, link, mac } from '../values.ts'
 
 const host0 = link(3)
@@ -101,7 +101,7 @@ const rows: readonly Omit<GoldenRow, 'shape'>[] = [
   },
 ]
 for (const row of rows)
-  test(`golden ${row.golden}: ${row.but?.why ?? 'the same bytes'}`, async (t) => {
+  test(titleOf(row), async (t) => {
     agrees(t, { ...row, shape: linkShape })
   })
 

@@ -12,7 +12,7 @@ import {
   type ObservedNeighbour,
 } from '../../../src/wire/rtnl/neighbour.ts'
 import { holds } from '../../base/law.ts'
-import { agrees, type GoldenRow, neighbourShape, readGolden } from '../golden.ts'
+import { agrees, type GoldenRow, neighbourShape, readGolden, titleOf } from '../golden.ts'
 import { address, bytes, link, mac } from '../values.ts'
 
 const on = { link: link(4), mac: mac('0a:58:0a:01:00:05') }
@@ -22,7 +22,7 @@ const rows: readonly Omit<GoldenRow, 'shape'>[] = [
   { golden: 'neighbour-dump', ours: dumpNeighbours() },
 ]
 for (const row of rows)
-  test(`golden ${row.golden}: the same bytes`, async (t) => {
+  test(titleOf(row), async (t) => {
     agrees(t, { ...row, shape: neighbourShape })
   })
 

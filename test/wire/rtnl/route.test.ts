@@ -14,7 +14,7 @@ import {
   type Route,
 } from '../../../src/wire/rtnl/route.ts'
 import { holds } from '../../base/law.ts'
-import { agrees, type GoldenRow, linesOf, readGolden, routeShape } from '../golden.ts'
+import { agrees, type GoldenRow, linesOf, readGolden, routeShape, titleOf } from '../golden.ts'
 import { address, bytes, link, prefix } from '../values.ts'
 
 const br0 = link(4)
@@ -102,7 +102,7 @@ const rows: readonly Omit<GoldenRow, 'shape'>[] = [
   },
 ]
 for (const row of rows)
-  test(`golden ${row.golden}: ${row.but?.why ?? 'the same bytes'}`, async (t) => {
+  test(titleOf(row), async (t) => {
     agrees(t, { ...row, shape: routeShape })
   })
 
