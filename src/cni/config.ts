@@ -93,12 +93,34 @@ export type NetworkConfig = {
  * whose value is null count as absent.
  */
 export function parseConfig(text: string): NetworkConfig {
+  const { cniVersion, folded } = readConfig(text)
+  if (!validate(folded)) throw violationFault(folded, validate.errors?.at(-1))
+  return { ...(folded as NetworkConfig), cniVersion }
+}
+
+/**
+ * As `parseConfig`, for DEL: a pod must be torn down whatever became of its configuration since, so
+ * of one that is wrong somewhere the few keys are kept that say where its record is.
+ */
+export function parseConfigForDel(text: string): NetworkConfig {
+  const { cniVersion, folded } = readConfig(text)
+  if (validate(folded)) return { ...(folded as NetworkConfig), cniVersion }
+  const { name, mode, bridge, dataDir, ipam } = folded as Json
+  const kept = isJson(ipam) ? { ipam: strings({ type: ipam.type, dataDir: ipam.dataDir }) } : {}
+  const config = { cniVersion, ...strings({ name, mode, bridge, dataDir }), ...kept }
+  if (validate(config)) return config as unknown as NetworkConfig
+  return { cniVersion, name: String(name) }
+}
+
+const strings = (value: Json): Json =>
+  Object.fromEntries(Object.entries(value).filter(([, item]) => typeof item === 'string'))
+
+function readConfig(text: string): { cniVersion: CniVersion; folded: unknown } {
   const raw = parseJson(text)
   const cniVersion = parseVersion(pick(raw, 'cniVersion'))
   const folded = fold(raw, configSchema as Shape)
   refuseName(folded)
-  if (!validate(folded)) throw violationFault(folded, validate.errors?.at(-1))
-  return { ...(folded as NetworkConfig), cniVersion }
+  return { cniVersion, folded }
 }
 
 /**
@@ -127,13 +149,16 @@ function parseJson(text: string): Json {
       `${found}; pass the network configuration as one JSON object on standard input`,
     )
   }
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Json
+  if (isJson(value)) return value
   throw fault(
     code.decode,
     'cannot decode the network configuration',
     `standard input holds ${describe(value)}; it must be one JSON object`,
   )
 }
+
+const isJson = (value: unknown): value is Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
 
 function pick(value: Json, key: string): unknown {
   if (Object.hasOwn(value, key)) return value[key]

@@ -53,6 +53,7 @@ export function differences(
   const pod = { ...wiring.pod, routes: wiring.pod.routes.filter((route) => !isMoved(route)) }
   return [
     ...sideDifferences(`host end ${link}`, wiring.host, observed.host),
+    ...mtuDifference(attachment, observed.host),
     ...sideDifferences(`pod's ${ifname}`, pod, observed.pod),
     ...claimDifferences(attachment, claimed, observed.pod),
     ...bridgeDifferences(attachment, observed),
@@ -82,6 +83,12 @@ function sideDifferences(name: string, wanted: Side, observed: ObservedSide): re
       .map(({ address }) => `${name} lacks the permanent neighbour ${formatAddress(address)}`),
   ]
 }
+
+/** The host's end is ours alone: no plugin of the chain has a reason to change it. */
+const mtuDifference = ({ link, mtuBytes }: Attachment, host: ObservedSide): readonly string[] =>
+  host && host.link.mtuBytes !== mtuBytes
+    ? [`host end ${link} has MTU ${host.link.mtuBytes}, not ${mtuBytes}`]
+    : []
 
 const viaText = ({ gateway }: WiredRoute): string =>
   gateway ? ` via ${formatAddress(gateway)}` : ''

@@ -1,13 +1,14 @@
+import { decodeText, encodeText } from '../base/bytes.ts'
 import type { Attachment, AttachmentId } from './attachment.ts'
 
 /** First word of the alias of every link that is ours; the digit is the alias's format. */
 const mark = 'tulle1'
 
 /**
- * IFALIASZ of linux/if.h is 256 with the NUL. Addresses come first, so that a cut costs a part of
- * the id at worst.
+ * The policy of IFLA_IFALIAS takes 255 bytes with the NUL. Addresses come first, so that a cut
+ * costs a part of the id at worst.
  */
-const aliasLengthMax = 255
+const aliasBytesMax = 254
 
 /**
  * "tulle1 <addresses> <ifname> <network> <container>" on the host end: enough to build a lost store
@@ -15,7 +16,9 @@ const aliasLengthMax = 255
  */
 export function formatAlias({ ips, ifname, network, container }: Attachment): string {
   const addresses = ips.map(({ address }) => address).join(',') || '-'
-  return [mark, addresses, ifname, network, container].join(' ').slice(0, aliasLengthMax)
+  return decodeText(
+    encodeText([mark, addresses, ifname, network, container].join(' ')).subarray(0, aliasBytesMax),
+  )
 }
 
 export type Marked = AttachmentId & { readonly addresses: readonly string[] }

@@ -27,34 +27,37 @@ export type Step = {
 
 const EEXIST = 17
 
-/**
- * Creates the pair and marks it; the pod's end is born in the namespace behind `netnsFd`, a number
- * of this process.
- */
-export const vethSteps = (attachment: Attachment, netnsFd: number): readonly Step[] => [
-  {
-    what: `create veth ${attachment.link} with ${attachment.ifname} in the pod's namespace`,
-    query: newVeth({
-      host: { name: attachment.link, mac: macOf(attachment.hostMac) },
-      pod: { name: attachment.ifname, mac: macOf(attachment.podMac), netnsFd },
-      mtuBytes: attachment.mtuBytes,
-    }),
-  },
-  {
-    what: `mark ${attachment.link} as Tulle's`,
-    query: setAlias(attachment.link, formatAlias(attachment)),
-  },
-]
+/** Creates the pair; the pod's end is born in the namespace behind `netnsFd`, for this process. */
+export const vethStep = (attachment: Attachment, netnsFd: number): Step => ({
+  what: `create veth ${attachment.link} with ${attachment.ifname} in the pod's namespace`,
+  query: newVeth({
+    host: { name: attachment.link, mac: macOf(attachment.hostMac) },
+    pod: { name: attachment.ifname, mac: macOf(attachment.podMac), netnsFd },
+    mtuBytes: attachment.mtuBytes,
+  }),
+})
 
-/** A bridge that is there already, made by another ADD at the same time, is as good. */
-export const bridgeSteps = (name: string, mtuBytes: number): readonly Step[] => [
-  {
-    what: `create bridge ${name}`,
-    query: newBridge({ name, mac: macOf(bridgeMacOf(name)), mtuBytes }),
-    settled: [EEXIST],
-  },
-  { what: `mark bridge ${name} as Tulle's`, query: setAlias(name, bridgeAlias) },
-]
+/** Only once the link is known to be ours: the kernel goes on with a batch after a refusal. */
+export const markStep = (attachment: Attachment): Step => ({
+  what: `mark ${attachment.link} as Tulle's`,
+  query: setAlias(attachment.link, formatAlias(attachment)),
+})
+
+export const bridgeStep = (name: string, mtuBytes: number): Step => ({
+  what: `create bridge ${name}`,
+  query: newBridge({ name, mac: macOf(bridgeMacOf(name)), mtuBytes }),
+})
+
+export const markBridgeStep = (name: string): Step => ({
+  what: `mark bridge ${name} as Tulle's`,
+  query: setAlias(name, bridgeAlias),
+})
+
+/** What the pod announces (gratuitous ARP, unsolicited advertisement) when its MAC is set anew. */
+export const announceStep = ({ ifname, podMac }: Attachment, link: IfIndex): Step => ({
+  what: `announce the addresses of ${ifname}`,
+  query: setLink({ index: link, mac: macOf(podMac) }),
+})
 
 /**
  * The host's end first: what the pod announces when it comes up (gratuitous ARP) then finds the way

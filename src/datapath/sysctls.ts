@@ -31,16 +31,16 @@ export function podSysctls(attachment: Attachment, ipv6: 'on' | 'off'): readonly
     value,
     need,
   })
+  const isBridged = attachment.mode === 'bridge'
   const announce =
-    attachment.mode === 'bridge' && hasFamily(attachment, 4)
-      ? [conf('ipv4', 'arp_notify', '1', 'should')]
-      : []
+    isBridged && hasFamily(attachment, 4) ? [conf('ipv4', 'arp_notify', '1', 'should')] : []
   if (ipv6 === 'off') return announce
   const wanted = hasFamily(attachment, 6)
     ? [
         conf('ipv6', 'disable_ipv6', '0', 'must'),
         conf('ipv6', 'accept_dad', '0', 'should'),
         conf('ipv6', 'keep_addr_on_down', '1', 'should'),
+        ...(isBridged ? [conf('ipv6', 'ndisc_notify', '1', 'should')] : []),
       ]
     : []
   return [...announce, conf('ipv6', 'accept_ra', '0', 'should'), ...wanted]

@@ -92,6 +92,15 @@ export class RouteSocket {
     }
   }
 
+  /** Makes a link; false if one of that name is there already. */
+  create(step: Step): boolean {
+    const [fared] = this.#socket.exchange([step.query])
+    if (!fared || fared.errno === 0) return true
+    if (fared.errno === errno.EEXIST) return false
+    const what = `${step.what} (${this.#where})`
+    throw new KernelRefusal({ what, errno: fared.errno, kernelText: fared.kernelText })
+  }
+
   /** Takes a link down; true if it was there. */
   setDown(name: string): boolean {
     return this.#changeIfThere(`take down link ${name}`, setDown(name))

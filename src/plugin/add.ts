@@ -1,10 +1,10 @@
-import { addressBits, parseAddress } from '../base/address.ts'
-import { hostPrefix, parsePrefix } from '../base/prefix.ts'
+import { parseAddress } from '../base/address.ts'
+import { parsePrefix } from '../base/prefix.ts'
 import { type RouteConfig, refuseUnsupported, describe as show } from '../cni/config.ts'
 import { code, fault } from '../cni/fault.ts'
 import { formatResult, passThrough, type Result } from '../cni/result.ts'
 import type { Attachment } from '../datapath/attachment.ts'
-import { hostSteps, podSteps, vethSteps } from '../datapath/steps.ts'
+import { announceStep, hostSteps, markStep, podSteps, vethStep } from '../datapath/steps.ts'
 import { forwardingSysctls, hostSysctls, podSysctls } from '../datapath/sysctls.ts'
 import { FilterSocket } from '../kernel/filter-socket.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
@@ -13,7 +13,7 @@ import { lifeStamp } from '../store/boot.ts'
 import type { LeaseStore } from '../store/lease-store.ts'
 import { readResolvConf } from '../store/resolv-conf.ts'
 import type { Link } from '../wire/rtnl/link.ts'
-import { type Call, delegateOf, isBuiltIn, openNetns, withStore } from './context.ts'
+import { type Call, delegateOf, isBuiltIn, openPod, withStore } from './context.ts'
 import { delegate } from './delegate.ts'
 import { describeAttachment, type Given, refuseUnfit, resultOf } from './describe.ts'
 import { forgetAttachment } from './detach.ts'
@@ -23,6 +23,7 @@ import {
   ipv6State,
   switchForwardingOn,
   uplinkMtuBytes,
+  waitForPort,
 } from './host.ts'
 import { adoptLeases, leaseAddresses } from './lease.ts'
 
@@ -35,12 +36,7 @@ export function add(call: Call): string {
   if (config.prevResult !== undefined) return chained(call)
   refuseUnsupported(config)
   refuseUnfit(config)
-  const netnsFd = openNetns(environment)
-  const sockets = {
-    netnsFd,
-    host: new RouteSocket(native, -1, 'the host'),
-    pod: new RouteSocket(native, netnsFd, 'the pod'),
-  }
+  const sockets = { ...openPod(call), host: new RouteSocket(native, -1, 'the host') }
   if (sockets.pod.link({ name: environment.ifname })) throw interfaceExists(environment.ifname)
   const undo: Undo = []
   try {
@@ -165,14 +161,12 @@ function givenBy({ ips }: Result): readonly Given[] {
       'its result has no "ips"; check the "ipam" key of the configuration',
     )
   return ips.map(({ address, gateway }) => {
-    const lone = parseAddress(address)
-    const prefix = lone ? hostPrefix(lone) : parsePrefix(address)
-    if (prefix && prefix.bits <= addressBits(prefix.address.family))
-      return { prefix, gateway: gateway ? parseAddress(gateway) : undefined }
+    const prefix = parsePrefix(address)
+    if (prefix) return { prefix, gateway: gateway ? parseAddress(gateway) : undefined }
     throw fault(
       code.delegate,
       'IPAM plugin returned an odd address',
-      `${show(address)} is no IP address`,
+      `${show(address)} is no address with its prefix length, such as 10.244.1.5/24`,
     )
   })
 }
@@ -193,16 +187,30 @@ function wire(call: Call, { attachment, sockets, undo }: Wiring): Link | undefin
   const bridge = attachment.bridge
     ? ensureBridge(host, attachment.bridge, attachment.mtuBytes)
     : undefined
-  host.run(vethSteps(attachment, netnsFd))
+  if (!host.create(vethStep(attachment, netnsFd))) throw nameTaken(attachment)
   undo.push(() => void host.deleteLink(attachment.link))
+  host.run([markStep(attachment)])
   const hostEnd = found(host.link({ name: attachment.link }), attachment.link)
   const podEnd = found(pod.link({ name: attachment.ifname }), attachment.ifname)
   applySysctls(hostSysctls(attachment, ipv6State()), onHost)
   host.run(hostSteps(attachment, hostEnd.index, bridge?.index))
   applySysctls(podSysctls(attachment, ipv6State()), { sysctls: new Sysctls(native, netnsFd), note })
   pod.run(podSteps(attachment, podEnd.index))
+  if (bridge) {
+    if (!waitForPort(host, hostEnd.index)) note(`port ${attachment.link} does not forward yet`)
+    pod.run([announceStep(attachment, podEnd.index)])
+  }
   return bridge
 }
+
+/** The kernel does not say which end it objects to. */
+const nameTaken = ({ link, ifname }: Attachment): Error =>
+  fault(
+    code.alreadyAttached,
+    'a link of that name exists already',
+    `the host has a link ${link}, or the pod's namespace a link ${ifname}, that Tulle did not ` +
+      'make for this attachment; remove it',
+  )
 
 function found(link: Link | undefined, name: string): Link {
   if (link) return link

@@ -1,3 +1,4 @@
+import { formatAddress } from '../base/address.ts'
 import { refuseUnsupported } from '../cni/config.ts'
 import { code, fault } from '../cni/fault.ts'
 import { type Result, readResult } from '../cni/result.ts'
@@ -10,12 +11,12 @@ import { forwardingSysctls } from '../datapath/sysctls.ts'
 import { FilterSocket } from '../kernel/filter-socket.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
 import { Sysctls } from '../kernel/sysctl.ts'
-import { type Call, openNetns, withExistingStore } from './context.ts'
+import { type Call, isBuiltIn, openPod, withExistingStore } from './context.ts'
 import { delegate } from './delegate.ts'
 
 /** Says what is no longer as ADD left it; silence means that all is well. Changes nothing. */
 export function check(call: Call): void {
-  const { config, environment, id } = call
+  const { config, id } = call
   if (!isAtLeast(config.cniVersion, '0.4.0'))
     throw fault(
       code.incompatibleVersion,
@@ -30,8 +31,12 @@ export function check(call: Call): void {
     )
   if (config.ipam === undefined && config.mode === undefined) return
   refuseUnsupported(config)
-  const netnsFd = openNetns(environment)
-  const attachment = withExistingStore(call, (store) => store.attachment(id))
+  const { pod } = openPod(call)
+  const known = withExistingStore(call, (store) => ({
+    attachment: store.attachment(id),
+    held: store.heldBy(id).map(formatAddress),
+  }))
+  const attachment = known?.attachment
   if (!attachment)
     throw checkFault([
       `no lease of ${id.container} ${id.ifname} on network ${id.network} is on record`,
@@ -39,10 +44,15 @@ export function check(call: Call): void {
   const found = differences(
     attachment,
     claimedBy(call, readResult(config.prevResult)),
-    observe(call, attachment, netnsFd),
+    observe(call, attachment, pod),
   )
-  const missing = missingFromFilter(call, attachment)
-  if (found.length + missing.length > 0) throw checkFault([...found, ...missing])
+  const lost = isBuiltIn(config.ipam)
+    ? attachment.ips
+        .filter(({ address }) => !known.held.includes(address))
+        .map(({ address }) => `${address} is not leased to this pod any more`)
+    : []
+  const all = [...found, ...lost, ...missingFromFilter(call, attachment)]
+  if (all.length > 0) throw checkFault(all)
   delegate(call, 'CHECK')
 }
 
@@ -73,9 +83,8 @@ function claimedBy({ environment, id }: Call, { interfaces, ips, routes }: Resul
   }
 }
 
-function observe({ native }: Call, attachment: Attachment, netnsFd: number): Observed {
+function observe({ native }: Call, attachment: Attachment, pod: RouteSocket): Observed {
   const host = new RouteSocket(native, -1, 'the host')
-  const pod = new RouteSocket(native, netnsFd, 'the pod')
   const bridge = attachment.bridge ? host.link({ name: attachment.bridge.name }) : undefined
   return {
     host: sideOf(host, identityOf(attachment).link),

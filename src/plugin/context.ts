@@ -1,9 +1,11 @@
 import { closeSync, existsSync, fstatSync, openSync, statfsSync, statSync } from 'node:fs'
-import { type NetworkConfig, parseConfig } from '../cni/config.ts'
+import { type NetworkConfig, parseConfig, parseConfigForDel } from '../cni/config.ts'
 import type { Environment } from '../cni/environment.ts'
 import { code, fault } from '../cni/fault.ts'
 import type { AttachmentId } from '../datapath/attachment.ts'
 import type { Native } from '../kernel/native.ts'
+import { errno, KernelRefusal } from '../kernel/refusal.ts'
+import { RouteSocket } from '../kernel/route-socket.ts'
 import { LeaseStore } from '../store/lease-store.ts'
 
 /** One call, read: what every verb works on. */
@@ -19,7 +21,7 @@ export type Call = {
 }
 
 export function readCall(native: Native, environment: Environment, input: string): Call {
-  const config = parseConfig(input)
+  const config = environment.verb === 'DEL' ? parseConfigForDel(input) : parseConfig(input)
   const { container, ifname } = environment
   return {
     native,
@@ -64,17 +66,31 @@ export function withExistingStore<T>(call: Call, use: (store: LeaseStore) => T):
  */
 const NSFS_MAGIC = 0x6e736673
 
+/** The pod's namespace and a socket in it. */
+export function openPod({ native, environment }: Call): { netnsFd: number; pod: RouteSocket } {
+  const netnsFd = openNetns(environment)
+  try {
+    return { netnsFd, pod: new RouteSocket(native, netnsFd, 'the pod') }
+  } catch (refusal) {
+    closeSync(netnsFd)
+    if (!(refusal instanceof KernelRefusal) || refusal.errno !== errno.EINVAL) throw refusal
+    // setns(2): a namespace, but of another kind.
+    throw notNetns(`${environment.netns} is a namespace of another kind than network`)
+  }
+}
+
+const notNetns = (details: string): Error =>
+  fault(code.invalidNetns, 'CNI_NETNS is not a network namespace', details)
+
 /**
  * Opens CNI_NETNS; refuses what is no network namespace, and the plugin's own (specification
  * "CNI_NETNS").
  */
-export function openNetns({ netns, mayShareNetns }: Environment): number {
+function openNetns({ netns, mayShareNetns }: Environment): number {
   const fd = openOrRefuse(netns)
   try {
     if (statfsSync(`/proc/self/fd/${fd}`).type !== NSFS_MAGIC)
-      throw fault(
-        code.invalidNetns,
-        'CNI_NETNS is not a network namespace',
+      throw notNetns(
         `${netns} is an ordinary file: nothing is mounted there; was the namespace removed?`,
       )
     if (!mayShareNetns && isOwnNetns(fstatSync(fd)))

@@ -73,6 +73,8 @@ function attachedIp({ prefix, gateway }: Given, config: NetworkConfig): Attached
   }
 }
 
+export const bridgeNameOf = ({ bridge }: NetworkConfig): string => bridge ?? 'cni0'
+
 function bridgeWish(config: NetworkConfig, ips: readonly AttachedIp[]): BridgeWish {
   const isGateway = config.isGateway || config.isDefaultGateway
   const addresses = isGateway
@@ -81,7 +83,7 @@ function bridgeWish(config: NetworkConfig, ips: readonly AttachedIp[]): BridgeWi
       )
     : []
   return {
-    name: config.bridge ?? 'cni0',
+    name: bridgeNameOf(config),
     addresses: [...new Set(addresses)],
     forceAddress: config.forceAddress ?? false,
     hairpin: config.hairpinMode ?? false,

@@ -1,12 +1,12 @@
 import { type Attachment, type AttachmentId, nameOf } from '../datapath/attachment.ts'
-import { identityOf } from '../datapath/identity.ts'
 import { FilterSocket } from '../kernel/filter-socket.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
 import { unlinkHostLocal } from '../store/host-local.ts'
 import type { LeaseStore } from '../store/lease-store.ts'
 import { cutComment } from '../wire/nft/message.ts'
 import { type Call, withExistingStore } from './context.ts'
-import { dropBridge } from './host.ts'
+import { bridgeNameOf } from './describe.ts'
+import { dropBridge, ownLink } from './host.ts'
 import { hostLocalFolder } from './lease.ts'
 
 type Kernel = { readonly host: RouteSocket; readonly filter: FilterSocket }
@@ -25,17 +25,17 @@ const openKernel = ({ native }: Call): Kernel => ({
  */
 export function detach(call: Call): void {
   const kernel = openKernel(call)
-  const { link } = identityOf(call.id)
-  const wasLinked = kernel.host.setDown(link)
+  const link = ownLink(kernel.host, call.id)
+  if (link !== undefined) kernel.host.setDown(link)
   const isKnown = withExistingStore(call, (store) => {
     const attachment = store.attachment(call.id)
     if (attachment) dropKernelState(attachment, store, kernel)
     releaseAddresses(call, store, call.id)
     return attachment !== undefined
   })
-  if (!wasLinked) return
+  if (link === undefined) return
   kernel.host.deleteLink(link)
-  if (!isKnown) dropUnrecorded(call.id, kernel.filter)
+  if (!isKnown) dropUnrecorded(call, kernel)
 }
 
 /** Undo of an ADD whose link is gone already, or never was. */
@@ -57,7 +57,8 @@ export function dropKernelState(attachment: Attachment, store: LeaseStore, kerne
   filter.detach(attachment)
   const bridge = attachment.bridge?.name
   if (bridge !== undefined && !store.isBridgeShared(attachment, bridge)) {
-    host.deleteLink(attachment.link)
+    const own = ownLink(host, attachment)
+    if (own !== undefined) host.deleteLink(own)
     dropBridge(host, bridge)
   }
   if (!store.hasOthers(attachment)) filter.dropEmptyTables()
@@ -74,9 +75,25 @@ export function releaseAddresses(call: Call, store: LeaseStore, id: AttachmentId
  * A link of ours that no record tells of (the store was lost): its elements are known by their
  * comment.
  */
-function dropUnrecorded(id: AttachmentId, filter: FilterSocket): void {
-  const name = cutComment(nameOf(id))
+function dropUnrecorded(call: Call, { host, filter }: Kernel): void {
+  const name = cutComment(nameOf(call.id))
   filter.deleteElements(filter.findElements((comment) => comment === name))
   filter.dropUnusedChains()
+  dropIdleBridge(call, host)
   filter.dropEmptyTables()
+}
+
+/** The configured bridge, if no record needs it: for attachments of which no record tells. */
+export function dropIdleBridge(call: Call, host: RouteSocket): void {
+  const { config, id } = call
+  if (config.mode !== 'bridge') return
+  const name = bridgeNameOf(config)
+  const drop = (isShared: boolean): void => {
+    if (!isShared) dropBridge(host, name)
+  }
+  const answered = withExistingStore(call, (store) => {
+    drop(store.isBridgeShared(id, name))
+    return true
+  })
+  if (!answered) drop(false)
 }

@@ -8,7 +8,8 @@ import { RouteSocket } from '../kernel/route-socket.ts'
 import { cutComment } from '../wire/nft/message.ts'
 import { type Call, withExistingStore } from './context.ts'
 import { delegate } from './delegate.ts'
-import { dropKernelState, releaseAddresses } from './detach.ts'
+import { dropIdleBridge, dropKernelState, releaseAddresses } from './detach.ts'
+import { ownLink } from './host.ts'
 
 /**
  * Collects what is left of this network's attachments that the runtime does not list: records,
@@ -32,6 +33,7 @@ export function gc(call: Call): void {
       attempt(() => void host.deleteLink(name))
   attempt(() => collectRecords(call, { host, filter, valid, attempt }))
   attempt(() => collectElements(call, { filter, valid }))
+  attempt(() => dropIdleBridge(call, host))
   attempt(() => void delegate(call, 'GC'))
   if (faults.length === 1) throw faults[0]
   if (faults.length > 1)
@@ -78,7 +80,8 @@ function collectRecords(call: Call, { host, filter, valid, attempt }: Collecting
     for (const attachment of store.attachments(call.id.network))
       if (!names.has(nameOf(attachment)))
         attempt(() => {
-          host.deleteLink(attachment.link)
+          const link = ownLink(host, attachment)
+          if (link !== undefined) host.deleteLink(link)
           dropKernelState(attachment, store, { host, filter })
           releaseAddresses(call, store, attachment)
         })

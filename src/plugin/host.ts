@@ -1,17 +1,19 @@
 import { parseAddress } from '../base/address.ts'
+import { formatMac, type Mac } from '../base/mac.ts'
 import { samePrefix } from '../base/prefix.ts'
 import { code, fault } from '../cni/fault.ts'
-import type { BridgeWish } from '../datapath/attachment.ts'
+import type { AttachmentId, BridgeWish } from '../datapath/attachment.ts'
 import { planBridgeAddresses } from '../datapath/bridge.ts'
-import { bridgeAlias } from '../datapath/mark.ts'
-import { bridgeAddressStep, bridgeSteps } from '../datapath/steps.ts'
+import { bridgeMacOf, identityOf } from '../datapath/identity.ts'
+import { bridgeAlias, parseAlias } from '../datapath/mark.ts'
+import { bridgeAddressStep, bridgeStep, markBridgeStep } from '../datapath/steps.ts'
 import { ipv6Forwarding, type Sysctl } from '../datapath/sysctls.ts'
 import { prefixOf } from '../datapath/wiring.ts'
 import { errno } from '../kernel/refusal.ts'
 import type { RouteSocket } from '../kernel/route-socket.ts'
 import { hasIpv6, listeners, type Sysctls } from '../kernel/sysctl.ts'
 import { deleteAddress } from '../wire/rtnl/address.ts'
-import { IFF_PROMISC, IFF_UP, type Link, setLink } from '../wire/rtnl/link.ts'
+import { IFF_PROMISC, IFF_UP, type IfIndex, type Link, setLink } from '../wire/rtnl/link.ts'
 
 const defaultMtuBytes = 1500
 /**
@@ -77,7 +79,7 @@ function sysctlFault(path: string, value: string, refusal: unknown): Error {
 /** The bridge, made or made fit; never another one's link. */
 export function ensureBridge(host: RouteSocket, wish: BridgeWish, mtuBytes: number): Link {
   const { name } = wish
-  if (!host.link({ name })) host.run(bridgeSteps(name, mtuBytes))
+  if (!host.link({ name })) makeBridge(host, name, mtuBytes)
   const link = host.link({ name })
   if (link?.kind !== 'bridge')
     throw fault(
@@ -97,6 +99,16 @@ export function ensureBridge(host: RouteSocket, wish: BridgeWish, mtuBytes: numb
       },
     ])
   return link
+}
+
+/** Another ADD may be faster; what somebody else made meanwhile is not marked as ours. */
+function makeBridge(host: RouteSocket, name: string, mtuBytes: number): void {
+  if (!host.create(bridgeStep(name, mtuBytes))) return
+  host.run([markBridgeStep(name)])
+  const link = host.link({ name })
+  if (!link) return
+  const query = setLink({ index: link.index, noLinkLocal: true })
+  host.run([{ what: `keep bridge ${name} free of a link-local address`, query }])
 }
 
 function addBridgeAddresses(host: RouteSocket, wish: BridgeWish, { index, name }: Link): void {
@@ -125,10 +137,42 @@ function addBridgeAddresses(host: RouteSocket, wish: BridgeWish, { index, name }
 const isLinkLocal6 = ({ family, value }: { family: 4 | 6; value: bigint }): boolean =>
   family === 6 && value >> 118n === 0x3fan
 
+/** By its alias; by its MAC, if a process was killed between making and marking it. */
+const isOurBridge = ({ alias, name, mac }: Link): boolean =>
+  alias === bridgeAlias || (alias === undefined && isMac(mac, bridgeMacOf(name)))
+
+/** The host end of this attachment, if it is there and ours: a stranger may bear its name. */
+export function ownLink(host: RouteSocket, id: AttachmentId): string | undefined {
+  const { link: name, hostMac } = identityOf(id)
+  const link = host.link({ name })
+  if (!link) return undefined
+  return parseAlias(link.alias) || isMac(link.mac, hostMac) ? name : undefined
+}
+
+const isMac = (mac: Mac | undefined, text: string): boolean =>
+  mac !== undefined && formatMac(mac) === text
+
+const portWaitMilliseconds = 1000
+const portPollMilliseconds = 0.2
+
+/**
+ * Waits until the bridge forwards the port's frames: the kernel opens a port a moment after its
+ * link comes up, and what the pod announced before that was heard by nobody. False if it takes too
+ * long, as on a bridge with STP.
+ */
+export function waitForPort(host: RouteSocket, link: IfIndex): boolean {
+  const never = new Int32Array(new SharedArrayBuffer(4))
+  for (let waited = 0; waited < portWaitMilliseconds; waited += portPollMilliseconds) {
+    if (host.link({ index: link })?.port?.isForwarding) return true
+    Atomics.wait(never, 0, 0, portPollMilliseconds)
+  }
+  return false
+}
+
 /** Removes a bridge that Tulle made, once nothing is plugged into it. */
 export function dropBridge(host: RouteSocket, name: string): void {
   const link = host.link({ name })
-  if (link?.alias !== bridgeAlias) return
+  if (!link || !isOurBridge(link)) return
   if (host.links().some(({ master }) => master === link.index)) return
   host.deleteLink(name)
 }

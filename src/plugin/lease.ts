@@ -3,15 +3,14 @@ import { type Address, formatAddress, parseAddress } from '../base/address.ts'
 import type { RangeConfig } from '../cni/config.ts'
 import { code, fault } from '../cni/fault.ts'
 import { isAtLeast } from '../cni/version.ts'
-import type { AttachmentId } from '../datapath/attachment.ts'
 import { parseAlias } from '../datapath/mark.ts'
 import { allocate, explainLeaseFault, type Leased, type LeaseFault } from '../ipam/allocate.ts'
 import { isInRange, parseRanges, poolName, type RangeSet } from '../ipam/ranges.ts'
 import type { RouteSocket } from '../kernel/route-socket.ts'
 import { bootMilliseconds } from '../store/boot.ts'
 import { LOCK_EX } from '../store/database.ts'
-import { directoryStamp, readHostLocal } from '../store/host-local.ts'
-import type { LeaseStore } from '../store/lease-store.ts'
+import { directoryStamp, type HostLocalLease, readHostLocal } from '../store/host-local.ts'
+import type { Held, LeaseStore } from '../store/lease-store.ts'
 import { type Call, dataDirOf } from './context.ts'
 
 /**
@@ -118,17 +117,14 @@ export function hostLocalFolder({ config, id }: Call): string {
  * was last read, and, for a store that was lost, those that the kernel still shows on our links.
  */
 export function adoptLeases(call: Call, store: LeaseStore, host: RouteSocket): void {
-  const adopter = { store, sets: rangeSetsOf(call) }
+  const adopter = { store, network: call.id.network, sets: rangeSetsOf(call) }
   const recovered = `recovered ${call.id.network}`
   if (store.meta(recovered) === undefined) {
     for (const { alias } of host.links()) {
       const marked = parseAlias(alias)
       if (marked?.network !== call.id.network) continue
-      adopt(
-        adopter,
-        marked,
-        marked.addresses.flatMap((text) => parseAddress(text) ?? []),
-      )
+      const addresses = marked.addresses.flatMap((text) => parseAddress(text) ?? [])
+      for (const lease of freeAmong(adopter, addresses)) store.hold(marked, [lease])
     }
     store.setMeta(recovered, 'yes')
   }
@@ -138,24 +134,40 @@ export function adoptLeases(call: Call, store: LeaseStore, host: RouteSocket): v
   if (stamp === undefined || store.meta(key) === stamp) return
   const unlock = lockHostLocal(call, folder)
   try {
-    for (const { address, container, ifname } of readHostLocal(folder, bootMilliseconds()))
-      adopt(adopter, { network: call.id.network, container, ifname }, [address])
+    const there = readHostLocal(folder, bootMilliseconds())
+    dropVanished(call, store, there)
+    for (const { address, container, ifname } of there)
+      for (const lease of freeAmong(adopter, [address]))
+        store.adopt({ network: call.id.network, container, ifname }, lease)
     store.setMeta(key, directoryStamp(folder) ?? stamp)
   } finally {
     unlock()
   }
 }
 
-type Adopter = { readonly store: LeaseStore; readonly sets: readonly RangeSet[] }
+type Adopter = {
+  readonly store: LeaseStore
+  readonly network: string
+  readonly sets: readonly RangeSet[]
+}
 
-function adopt({ store, sets }: Adopter, id: AttachmentId, addresses: readonly Address[]): void {
-  const book = store.book(id.network)
-  for (const address of addresses) {
+/** Those addresses that nobody holds, each with the pool that it belongs to. */
+function freeAmong({ store, network, sets }: Adopter, addresses: readonly Address[]): Held[] {
+  const book = store.book(network)
+  return addresses.flatMap((address) => {
     const range = sets.flat().find((candidate) => isInRange(candidate, address))
     const pool = range ? poolName(range) : 'adopted'
     const holder = book.holderOf(address, pool)
-    if (holder === undefined || holder === 'released') store.hold(id, [{ address, pool }])
-  }
+    return holder === undefined || holder === 'released' ? [{ address, pool }] : []
+  })
+}
+
+/** What host-local has deleted itself since it was adopted is free. */
+function dropVanished(call: Call, store: LeaseStore, there: readonly HostLocalLease[]): void {
+  const kept = new Set(there.map(({ address }) => formatAddress(address)))
+  const { network } = call.id
+  for (const address of store.adopted(network))
+    if (!kept.has(formatAddress(address))) store.releaseAddress(network, address)
 }
 
 /** host-local holds this lock while it works; without the file it never has. */

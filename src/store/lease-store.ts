@@ -1,6 +1,7 @@
 import { type Address, addressKey, parseAddress } from '../base/address.ts'
 import type { Attachment, AttachmentId } from '../datapath/attachment.ts'
 import type { Book, Cursor } from '../ipam/allocate.ts'
+import { addressOfKey, bookOf } from './book.ts'
 import { Database, isCorrupt, type Lock } from './database.ts'
 
 /** A pool of more addresses is never used up, so what it gets back is not kept for reuse. */
@@ -27,7 +28,10 @@ create table cursor(
   network text, pool text, next text not null, primary key(network, pool)) without rowid;`,
 }
 
-type Held = { readonly address: Address; readonly pool: string }
+/** `turn` of an address that was adopted: its true keeper is another program. */
+const adoptedTurn = -1
+
+export type Held = { readonly address: Address; readonly pool: string }
 
 /** Attachments and leases of every network that shares one data directory, in one transaction. */
 export class LeaseStore {
@@ -144,35 +148,34 @@ export class LeaseStore {
 
   /** The pools' book of one network, as `ipam/allocate` asks it. */
   book(network: string): Book {
-    return {
-      holderOf: (address, pool) => {
-        const row = this.#db.get(
-          'select container, pool from address where network = ? and address = ?',
-          network,
-          addressKey(address),
-        )
-        if (row === undefined) return undefined
-        if (row.container !== null) return String(row.container)
-        return row.pool === pool ? 'released' : undefined
-      },
-      cursorOf: (pool) => {
-        const row = this.#db.get(
-          'select next from cursor where network = ? and pool = ?',
-          network,
-          pool,
-        )
-        return row && addressOfKey(String(row.next))
-      },
-      oldestReleased: (pool) => {
-        const row = this.#db.get(
-          'select address, turn from address ' +
-            'where network = ? and pool = ? and container is null order by turn limit 1',
-          network,
-          pool,
-        )
-        return row && { address: addressOfKey(String(row.address)), turn: Number(row.turn) }
-      },
-    }
+    return bookOf(this.#db, network)
+  }
+
+  /** As `hold`, for leases that another program keeps: `adopted` tells of them. */
+  adopt(id: AttachmentId, lease: Held): void {
+    this.hold(id, [lease])
+    this.#db.run(
+      'update address set turn = ? where network = ? and address = ?',
+      adoptedTurn,
+      id.network,
+      addressKey(lease.address),
+    )
+  }
+
+  /** Adopted leases that are held still. */
+  adopted(network: string): readonly Address[] {
+    return this.#db
+      .all(
+        'select address from address where network = ? and container is not null and turn = ?',
+        network,
+        adoptedTurn,
+      )
+      .map(({ address }) => addressOfKey(String(address)))
+  }
+
+  /** Gives one address back. */
+  releaseAddress(network: string, address: Address): void {
+    this.#releaseWhere('network = ? and address = ?', network, addressKey(address))
   }
 
   hold(id: AttachmentId, leases: readonly Held[]): void {
@@ -268,12 +271,6 @@ export class LeaseStore {
     }
   }
 }
-
-/** From `addressKey`: the family's digit, then the value in hex. */
-const addressOfKey = (key: string): Address => ({
-  family: key.startsWith('4') ? 4 : 6,
-  value: BigInt(`0x${key.slice(1)}`),
-})
 
 /** Addresses that belong to no pool (adopted ones) are free again once they are given back. */
 function isRemembered(pool: string): boolean {

@@ -22,8 +22,8 @@ const badContainer = 'invalid characters in containerID'
 const badIfname = 'invalid interface name'
 const missing = (names: string): string => `required env variables [${names}] missing`
 
-// What libcni's skeleton enforces. E1 command, E2 container, E3 interface, E4 netns, E5 path, E6 args,
-// E7 override, E8 several faults at once.
+// What libcni's skeleton enforces. E1 command, E2 container, E3 interface, E4 netns, E5 path,
+// E6 args, E7 override, E8 several faults at once.
 const refused: readonly Refused[] = [
   { why: 'E1: no command', variables: {}, message: missing('CNI_COMMAND') },
   { why: 'E1: empty is absent', variables: { CNI_COMMAND: '' }, message: missing('CNI_COMMAND') },

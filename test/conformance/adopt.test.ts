@@ -26,7 +26,7 @@ const network = (host: Host, mode: Mode): Json =>
 const files = (host: Host, name = 'net'): readonly string[] =>
   readdirSync(join(host.dataDir, name)).filter((file) => /^\d+\.|^fd/.test(file))
 
-/** Pods that the reference plugins made, and pods that we make after them, on one data directory. */
+/** Pods of the reference plugins, and pods that we make after them, on one data directory. */
 function besideLivingPods(t: Test, host: Host, mode: Mode): void {
   const conf = network(host, mode)
   const old = [host.pod(), host.pod(), host.pod()]
@@ -53,7 +53,7 @@ for (const mode of modes) {
   )
 }
 
-/** libcni deletes with the configuration that it cached at ADD: so through the plugin of that time. */
+/** libcni deletes with the configuration that it cached at ADD: through the plugin of that time. */
 t.test('a pod that the reference deletes after it was adopted', (t) =>
   withHost((host) => {
     const conf = netconf(host, {

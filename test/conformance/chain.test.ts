@@ -176,7 +176,8 @@ t.test('CHECK and DEL with a prevResult that later plugins have changed', (t) =>
 t.test('CHECK after tuning has changed the MAC', (t) =>
   withHost((host) => {
     const pod = host.pod()
-    const conf = netconf(host, { mode: 'routed', keys: { spoofCheck: false } })
+    // Bridged: a routed pod's MAC is in the host's permanent neighbour entry, and has to stay.
+    const conf = netconf(host, { mode: 'bridge', keys: { spoofCheck: false } })
     const result = added(pod, conf)
     const mac = '02:00:00:00:77:01'
     pod.netns.ip('link', 'set', pod.ifname, 'address', mac)

@@ -154,7 +154,7 @@ const ips = (address: unknown, more: Json = {}): Json => ({
   ips: [{ address, ...more }],
 })
 
-/** Answers from which no interface can be made: refused, nothing left, and a DEL sent after them. */
+/** Answers from which no interface can be made: refused, nothing left, and DEL is sent. */
 const broken: readonly Broken[] = [
   { why: 'nothing', answer: '', code: 105 },
   { why: 'no JSON', answer: 'hello', code: 105 },

@@ -18,7 +18,7 @@ t.setTimeout(240_000)
 
 type Wanted = Readonly<{ modes: readonly Mode[]; field: RegExp; ours: RegExp; reason: string }>
 
-/** Every way in which we want to differ from the reference; anything else that differs is a fault. */
+/** Every way in which we want to differ from the reference; anything else is a fault. */
 const wanted: readonly Wanted[] = [
   {
     modes,

@@ -159,6 +159,12 @@ const invalid: readonly Row[] = [
     says: ['routes[0]', 'fd00::1'],
   },
   { why: 'a resolvConf that is not there', ipam: { resolvConf: '/x/y' }, code: 5, says: ['/x/y'] },
+  {
+    why: 'a resolvConf that is a directory',
+    ipam: { resolvConf: '/etc' },
+    code: 5,
+    says: ['/etc'],
+  },
   { why: 'routed without IPAM', keys: { ipam: {} }, code: 7, says: ['ipam'] },
   { why: 'an IPAM type with a slash', ipam: { type: '../x' }, code: 7, says: ['../x'] },
 ]
@@ -186,7 +192,7 @@ for (const [title, rows] of [
   )
 }
 
-/** Zero, false and empty values of the same keys ask for nothing, so they are no reason to refuse. */
+/** Zero, false and empty values of the same keys ask for nothing: no reason to refuse. */
 t.test('the same keys when they ask for nothing', (t) =>
   withHost((host) => {
     const nothing = {

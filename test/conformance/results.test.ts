@@ -1,7 +1,15 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
-import { added, deleted, modes, netconf, type Result, type Version } from '../support/attachment.ts'
+import {
+  added,
+  deleted,
+  type Families,
+  modes,
+  netconf,
+  type Result,
+  type Version,
+} from '../support/attachment.ts'
 import { type Json, versions } from '../support/cni.ts'
 import { type Host, type Pod, withHost } from '../support/host.ts'
 import { resultFaults } from '../support/shape.ts'
@@ -156,11 +164,30 @@ t.test('dns, in every version', (t) =>
   }),
 )
 
-type MtuRow = Readonly<{ why: string; uplinkMtu: number; keys?: Json; wanted: number }>
+type MtuRow = Readonly<{
+  why: string
+  uplinkMtu: number
+  families?: Families
+  keys?: Json
+  wanted: number
+}>
 const mtus: readonly MtuRow[] = [
   { why: 'automatic, from the uplink', uplinkMtu: 1400, wanted: 1400 },
   { why: 'zero is automatic', uplinkMtu: 1450, keys: { mtu: 0 }, wanted: 1450 },
   { why: 'set, smaller', uplinkMtu: 1500, keys: { mtu: 1300 }, wanted: 1300 },
+  {
+    why: 'set, below what IPv6 needs',
+    uplinkMtu: 1500,
+    families: 'v4',
+    keys: { mtu: 576 },
+    wanted: 576,
+  },
+  {
+    why: 'automatic, below what IPv6 needs',
+    uplinkMtu: 1000,
+    families: 'v4',
+    wanted: 1000,
+  },
   { why: 'set, larger', uplinkMtu: 1500, keys: { mtu: 9000 }, wanted: 9000 },
 ]
 
@@ -172,11 +199,11 @@ const mtusOf = (pod: Pod, result: Result): readonly unknown[] =>
 
 for (const mode of modes) {
   t.test(`${mode}: MTU`, async (t) => {
-    for (const { why, uplinkMtu, keys, wanted } of mtus) {
+    for (const { why, uplinkMtu, families, keys, wanted } of mtus) {
       await withHost(
         (host) => {
           const pod = host.pod()
-          const conf = netconf(host, { mode, families: 'dual', keys: keys ?? {} })
+          const conf = netconf(host, { mode, families: families ?? 'dual', keys: keys ?? {} })
           const result = added(pod, conf)
           t.ok(
             result.interfaces?.every(({ mtu }) => mtu === wanted),

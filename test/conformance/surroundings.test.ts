@@ -136,7 +136,7 @@ function withoutIpv6(t: Test, host: Host, mode: Mode): void {
   }
 }
 
-/** firewalld reloads, or somebody flushes: the next ADD makes the tables again, for all who live. */
+/** firewalld reloads, or somebody flushes: the next ADD makes the tables again, for all. */
 function flushedRuleset(t: Test, host: Host, mode: Mode): void {
   const conf = network(host, mode)
   const [one, two] = [host.pod(), host.pod()]

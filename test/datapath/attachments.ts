@@ -25,7 +25,7 @@ const routesOf: Readonly<Record<Families, readonly AttachedRoute[]>> = {
   ],
 }
 
-/** An attachment such as ADD makes of a plain configuration, but for names that are easy to read. */
+/** What ADD makes of a plain configuration, but for names that are easy to read. */
 export function attachmentOf(
   mode: Attachment['mode'],
   wanted: Families,

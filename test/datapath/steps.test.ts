@@ -43,7 +43,7 @@ for (const mode of modes)
 
 const whats = (steps: readonly Step[]): readonly string[] => steps.map(({ what }) => what)
 
-test('addresses of IPv4 come before the pod’s end is up, so that ARP can tell of them', async (t) => {
+test('IPv4 addresses come before the pod’s end is up, so that ARP can tell of them', async (t) => {
   for (const mode of modes) {
     const steps = whats(podSteps(attachmentOf(mode, 'dual'), 8 as IfIndex))
     const up = steps.findIndex((what) => what.startsWith('set eth0 up'))

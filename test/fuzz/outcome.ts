@@ -21,7 +21,7 @@ function addFaults(ran: Ran): readonly string[] {
   return resultFaults(result, result.cniVersion)
 }
 
-/** True if the configuration asks for nothing to be made, so prevResult comes back as it went in. */
+/** True if the configuration has a prevResult, so that ADD may hand it on as it came. */
 function isChained(stdin: Uint8Array): boolean {
   const conf = parsed(new TextDecoder().decode(stdin)) as Record<string, unknown> | undefined
   return Object.keys(conf ?? {}).some((key) => key.toLowerCase() === 'prevresult')

@@ -194,6 +194,13 @@ for (const { why, sets, path, found, accepted } of [
     accepted: 'a range apart from 10.1.0.0/24, which comes before it',
   },
   {
+    why: 'the same, the other way round',
+    sets: [[{ subnet, rangeStart: '10.1.0.99' }], [{ subnet, rangeEnd: '10.1.0.99' }]],
+    path: '[1][0].subnet',
+    found: '10.1.0.0/24',
+    accepted: 'a range apart from 10.1.0.0/24, which comes before it',
+  },
+  {
     why: 'a fault is looked for in every set',
     sets: [[{ subnet }], [{ subnet: 'fd00::/64' }, { subnet: 'x' }]],
     path: '[1][1].subnet',

@@ -1,24 +1,12 @@
 import { test } from 'tap'
-import { formatAddress } from '../../src/base/address.ts'
 import { LeaseStore } from '../../src/store/lease-store.ts'
 import { free, withFolder } from './folder.ts'
 import { Worker } from './process.ts'
+import { numberOf } from './whole.ts'
 
 const rounds = 8
 /** From the first commit on; a loop of commits is in the middle of one nearly all of the time. */
 const lifeMillisecondsMax = 60
-
-/** What a store holds, as one number if its transactions are whole. */
-function numberOf(store: LeaseStore): number {
-  const number = Number(store.meta('number') ?? 0)
-  const records = store.attachments().map(({ container }) => container)
-  const wanted = Array.from({ length: number }, (_, at) => `c${at + 1}`)
-  const held = store.holders('net').map((id) => [id.container, store.heldBy(id).map(formatAddress)])
-  const parts = [records, held.map(([container]) => container)].map((list) => [...list].sort())
-  const isWhole = parts.every((part) => JSON.stringify(part) === JSON.stringify(wanted.sort()))
-  const isHeld = held.every(([, addresses]) => addresses?.length === 2)
-  return isWhole && isHeld ? number : Number.NaN
-}
 
 test('a process killed in the middle of commits leaves whole transactions', async (t) => {
   await withFolder(async (folder) => {

@@ -4,7 +4,7 @@ import type { Extra } from './attachment.ts'
 import type { Host } from './host.ts'
 import type { Ran } from './netns.ts'
 
-/** System calls by which the plugin changes the world: netlink, /proc/sys, and the store's files. */
+/** Calls by which the plugin changes the world: netlink, /proc/sys, and the store's files. */
 export const changing = [
   'sendto',
   'sendmsg',
@@ -23,7 +23,7 @@ export const changing = [
   'flock',
 ] as const
 
-/** Calls whose refusal an ADD has to survive or to undo; what libuv does with its own pipes is not among them. */
+/** Calls whose refusal an ADD has to survive or to undo; libuv's own pipes are not among them. */
 export const refusable = [
   'sendto',
   'sendmsg',

@@ -64,7 +64,7 @@ export function emptyIp6Frame({ source, target, sourceMac, targetMac }: Ends): s
   return `${macHex(targetMac)}${macHex(sourceMac)}86dd${header}${'00'.repeat(8)}`
 }
 
-/** Counts frames that match an nft expression as they arrive on a device; read as often as wanted. */
+/** Counts frames that match an nft expression as they arrive on a device. */
 export function countArrivals(at: Netns, ifname: string, match: string): () => number {
   const rules = [
     'table netdev probe {',

@@ -19,7 +19,9 @@ export function run(argv: readonly string[], options: RunOptions = {}): Ran {
     maxBuffer: 64 * 1024 * 1024,
     encoding: 'utf8',
   })
-  if (done.error) throw done.error
+  // a program that refuses its environment need not read what it is sent
+  const { code } = (done.error ?? {}) as NodeJS.ErrnoException
+  if (done.error && code !== 'EPIPE') throw done.error
   return { code: done.status ?? -1, stdout: done.stdout, stderr: done.stderr }
 }
 

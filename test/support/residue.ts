@@ -16,7 +16,7 @@ export function picture(netns: Netns): readonly string[] {
 
 /**
  * Subnet-router anycast addresses come with IPv6 forwarding, which stays switched on on purpose. A
- * bridge's own link-local address, carrier and operational state come some time later by themselves.
+ * bridge's own link-local address, carrier and operational state come later by themselves.
  */
 function tidy(line: string): string {
   if (

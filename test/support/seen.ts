@@ -7,7 +7,7 @@ export type Seen = ReadonlyMap<string, string>
 
 type Row = Readonly<Record<string, unknown>>
 
-/** Keys of `ip -j` that say what a link, address or route is; times and counters are not among them. */
+/** Keys of `ip -j` that say what a link, address or route is; no times, no counters. */
 const told = {
   link: ['mtu', 'link_type', 'promiscuity', 'qdisc', 'flags', 'ifalias'],
   address: ['prefixlen', 'scope', 'nodad', 'noprefixroute', 'broadcast'],
@@ -19,7 +19,7 @@ const told = {
 /** Link-local addresses and what the kernel derives from them come late, and by the MAC. */
 const isLate = (text: string): boolean => /^(fe80|ff00|multicast|anycast)/.test(text)
 
-/** Collects facts, with names, MACs and paths that differ from run to run put by what they stand for. */
+/** Collects facts; names, MACs and paths, which differ from run to run, by what they stand for. */
 class Look {
   readonly seen = new Map<string, string>()
   readonly #names: readonly (readonly [text: string, name: string])[]
@@ -89,7 +89,7 @@ function awaitCarrier(netns: Netns, name: string): void {
   }
 }
 
-/** Everything that the only attachment of a host shows: its result, and both sides as `ip` sees them. */
+/** Everything that the only attachment of a host shows: its result, and both sides of it. */
 export function lookAt(pod: Pod, result: Result): Seen {
   const { netns: host } = pod.host
   const links = host.ipJson('link', 'show').map(({ ifname }) => String(ifname))

@@ -46,6 +46,8 @@ const IFLA_INFO_DATA = 2
 const IFLA_INFO_SLAVE_KIND = 4
 const IFLA_INFO_SLAVE_DATA = 5
 const VETH_INFO_PEER = 1
+const IFLA_BRPORT_STATE = 1
+const BR_STATE_FORWARDING = 3
 const IFLA_BRPORT_MODE = 4
 const IFLA_BRPORT_ISOLATED = 33
 const IFLA_INET6_ADDR_GEN_MODE = 8
@@ -67,10 +69,11 @@ export type Link = {
   readonly kind: string | undefined
   readonly alias: string | undefined
   readonly master: IfIndex | undefined
-  readonly port: BridgePort | undefined
+  readonly port: ObservedPort | undefined
 }
 
 export type BridgePort = { readonly hairpin: boolean; readonly isolated: boolean }
+export type ObservedPort = BridgePort & { readonly isForwarding: boolean }
 
 export type NewVeth = {
   readonly host: { readonly name: string; readonly mac: Mac }
@@ -167,6 +170,8 @@ export type LinkChange = {
   readonly promisc?: true
   readonly master?: IfIndex
   readonly mtuBytes?: number
+  /** Set anew, to the same too: a link with arp_notify or ndisc_notify announces its addresses. */
+  readonly mac?: Mac
   /** No link-local IPv6 address is made when the link comes up. */
   readonly noLinkLocal?: true
 }
@@ -176,6 +181,7 @@ export function setLink(change: LinkChange): Query {
   const attributes: Attribute[] = []
   if (change.master !== undefined) attributes.push(u32(IFLA_MASTER, change.master))
   if (change.mtuBytes !== undefined) attributes.push(u32(IFLA_MTU, change.mtuBytes))
+  if (change.mac !== undefined) attributes.push(attribute(IFLA_ADDRESS, change.mac))
   if (change.noLinkLocal)
     attributes.push(
       nested(IFLA_AF_SPEC, [
@@ -256,11 +262,15 @@ export function decodeLink(bytes: Uint8Array): Link {
   }
 }
 
-function portOf(info: ReadonlyMap<number, Uint8Array>): BridgePort | undefined {
+function portOf(info: ReadonlyMap<number, Uint8Array>): ObservedPort | undefined {
   const kind = info.get(IFLA_INFO_SLAVE_KIND)
   const bytes = info.get(IFLA_INFO_SLAVE_DATA)
   if (!kind || !bytes || decodeText(kind) !== 'bridge') return undefined
   const flags = readAttributes(bytes)
-  const isOn = (type: number): boolean => readU8(flags.get(type) ?? Uint8Array.of(0)) !== 0
-  return { hairpin: isOn(IFLA_BRPORT_MODE), isolated: isOn(IFLA_BRPORT_ISOLATED) }
+  const flagOf = (type: number): number => readU8(flags.get(type) ?? Uint8Array.of(0))
+  return {
+    hairpin: flagOf(IFLA_BRPORT_MODE) !== 0,
+    isolated: flagOf(IFLA_BRPORT_ISOLATED) !== 0,
+    isForwarding: flagOf(IFLA_BRPORT_STATE) === BR_STATE_FORWARDING,
+  }
 }

@@ -1,0 +1,38 @@
+import { type Address, addressKey } from '../base/address.ts'
+import type { Book } from '../ipam/allocate.ts'
+import type { Database } from './database.ts'
+
+/** From `addressKey`: the family's digit, then the value in hex. */
+export const addressOfKey = (key: string): Address => ({
+  family: key.startsWith('4') ? 4 : 6,
+  value: BigInt(`0x${key.slice(1)}`),
+})
+
+/** The pools' book of one network: each question is one look-up in an index. */
+export function bookOf(db: Database, network: string): Book {
+  return {
+    holderOf: (address, pool) => {
+      const row = db.get(
+        'select container, pool from address where network = ? and address = ?',
+        network,
+        addressKey(address),
+      )
+      if (row === undefined) return undefined
+      if (row.container !== null) return String(row.container)
+      return row.pool === pool ? 'released' : undefined
+    },
+    cursorOf: (pool) => {
+      const row = db.get('select next from cursor where network = ? and pool = ?', network, pool)
+      return row && addressOfKey(String(row.next))
+    },
+    oldestReleased: (pool) => {
+      const row = db.get(
+        'select address, turn from address ' +
+          'where network = ? and pool = ? and container is null order by turn limit 1',
+        network,
+        pool,
+      )
+      return row && { address: addressOfKey(String(row.address)), turn: Number(row.turn) }
+    },
+  }
+}
