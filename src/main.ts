@@ -4,6 +4,7 @@ import { Script } from 'node:vm'
 import { code, formatFault } from './cni/fault.ts'
 import { formatVersions, newestVersion } from './cni/version.ts'
 import { loadNative, type Native } from './kernel/native.ts'
+import { print, readInput } from './plugin/streams.ts'
 
 // The executable's first lines: who is asked for decides which asset is compiled, and the others
 // cost nothing. Each asset comes with V8's code cache, made by the build after a run of the same
@@ -17,7 +18,7 @@ type Run = (native: Native) => 0 | 1
 function answerCall(verb: string): never {
   const native = nativeOrFault()
   if (verb === 'VERSION') {
-    writeSync(1, `${formatVersions()}\n`)
+    print(formatVersions(readInput()))
     return native.exit(0)
   }
   return native.exit(runPlugin(verb, native))

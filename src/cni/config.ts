@@ -277,7 +277,7 @@ export function refuseUnsupported(config: NetworkConfig): void {
     ],
     [
       'runtimeConfig.bandwidth',
-      runtimeConfig?.bandwidth ?? undefined,
+      Object.keys(runtimeConfig?.bandwidth ?? {}).length > 0 ? runtimeConfig?.bandwidth : undefined,
       'drop capabilities.bandwidth here and chain the bandwidth plugin',
     ],
   ]

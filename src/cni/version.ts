@@ -26,6 +26,14 @@ export function parseVersion(value: unknown): CniVersion {
   )
 }
 
-/** What VERSION prints. */
-export const formatVersions = (): string =>
-  JSON.stringify({ cniVersion: newestVersion, supportedVersions: versions })
+/** What VERSION prints: the version that was asked in, where it is one, and all that are known. */
+export function formatVersions(input: string): string {
+  let cniVersion: string = newestVersion
+  try {
+    const asked = (JSON.parse(input) as { cniVersion?: unknown } | null)?.cniVersion
+    if (typeof asked === 'string' && isVersion(asked)) cniVersion = asked
+  } catch {
+    // VERSION takes no configuration; a runtime that sends none gets the newest.
+  }
+  return JSON.stringify({ cniVersion, supportedVersions: versions })
+}

@@ -26,6 +26,7 @@ export type Step = {
 }
 
 const EEXIST = 17
+const EAFNOSUPPORT = 97
 
 /** Creates the pair; the pod's end is born in the namespace behind `netnsFd`, for this process. */
 export const vethStep = (attachment: Attachment, netnsFd: number): Step => ({
@@ -35,6 +36,13 @@ export const vethStep = (attachment: Attachment, netnsFd: number): Step => ({
     pod: { name: attachment.ifname, mac: macOf(attachment.podMac), netnsFd },
     mtuBytes: attachment.mtuBytes,
   }),
+})
+
+/** A link without IPv6 (an MTU under 1280 bytes, or a kernel without) makes none anyway. */
+export const noLinkLocalStep = (name: string, index: IfIndex): Step => ({
+  what: `keep ${name} free of a link-local address`,
+  query: setLink({ index, noLinkLocal: true }),
+  settled: [EAFNOSUPPORT],
 })
 
 /** Only once the link is known to be ours: the kernel goes on with a batch after a refusal. */
@@ -72,10 +80,7 @@ export function hostSteps(
   const { bridge: wish } = attachment
   const enslave = bridge === undefined ? {} : { master: bridge }
   const steps: Step[] = [
-    {
-      what: `keep ${name} free of a link-local address`,
-      query: setLink({ index: link, noLinkLocal: true }),
-    },
+    noLinkLocalStep(name, link),
     { what: `set ${name} up`, query: setLink({ index: link, up: true, ...enslave }) },
   ]
   if (bridge !== undefined && wish)

@@ -1,7 +1,7 @@
 import { parseAddress } from '../base/address.ts'
 import { parsePrefix } from '../base/prefix.ts'
-import { type RouteConfig, refuseUnsupported, describe as show } from '../cni/config.ts'
-import { code, fault } from '../cni/fault.ts'
+import { refuseUnsupported, describe as show } from '../cni/config.ts'
+import { CniFault, code, fault } from '../cni/fault.ts'
 import { formatResult, passThrough, type Result } from '../cni/result.ts'
 import type { Attachment } from '../datapath/attachment.ts'
 import { announceStep, hostSteps, markStep, podSteps, vethStep } from '../datapath/steps.ts'
@@ -15,7 +15,7 @@ import { readResolvConf } from '../store/resolv-conf.ts'
 import type { Link } from '../wire/rtnl/link.ts'
 import { type Call, delegateOf, isBuiltIn, openPod, withStore } from './context.ts'
 import { delegate } from './delegate.ts'
-import { describeAttachment, type Given, refuseUnfit, resultOf } from './describe.ts'
+import { describeAttachment, type Given, refuseUnfit, resultOf, type Source } from './describe.ts'
 import { forgetAttachment } from './detach.ts'
 import {
   applySysctls,
@@ -115,11 +115,7 @@ function lease(call: Call, { host }: Sockets, undo: Undo): Leased {
   if (delegateOf(config) === undefined) return { attachment: leased, dns: configuredDns(call) }
   undo.push(() => void delegate(call, 'DEL'))
   const result = delegate(call, 'ADD') ?? { interfaces: [], ips: [], routes: [], dns: {} }
-  const attachment = describeAttachment({
-    ...source,
-    ips: givenBy(result),
-    routes: result.routes as RouteConfig[],
-  })
+  const attachment = describeDelegated({ ...source, ips: givenBy(result), routes: result.routes })
   withStore(call, (store) => store.putAttachment(attachment))
   return { attachment, dns: result.dns }
 }
@@ -148,9 +144,29 @@ function refuseSecond({ id }: Call, store: LeaseStore): void {
   )
 }
 
+/** Routes that make no sense are the IPAM plugin's fault here, not the configuration's. */
+function describeDelegated(source: Source): Attachment {
+  try {
+    return describeAttachment(source)
+  } catch (refusal) {
+    if (!(refusal instanceof CniFault) || refusal.fault.code !== code.invalidConfig) throw refusal
+    throw fault(code.delegate, 'IPAM plugin returned an odd result', refusal.fault.details)
+  }
+}
+
 function configuredDns({ config }: Call): Result['dns'] {
   const path = config.ipam?.resolvConf
-  return path && isBuiltIn(config.ipam) ? readResolvConf(path) : {}
+  if (!path || !isBuiltIn(config.ipam)) return {}
+  try {
+    return readResolvConf(path)
+  } catch (refusal) {
+    const reason = refusal instanceof Error ? refusal.message : String(refusal)
+    throw fault(
+      code.io,
+      'cannot read ipam.resolvConf',
+      `${path}: ${reason}; name a file like /etc/resolv.conf`,
+    )
+  }
 }
 
 function givenBy({ ips }: Result): readonly Given[] {
@@ -162,11 +178,14 @@ function givenBy({ ips }: Result): readonly Given[] {
     )
   return ips.map(({ address, gateway }) => {
     const prefix = parsePrefix(address)
-    if (prefix) return { prefix, gateway: gateway ? parseAddress(gateway) : undefined }
+    const hop = gateway === undefined ? undefined : parseAddress(gateway)
+    const isOdd = gateway !== undefined && hop?.family !== prefix?.address.family
+    if (prefix && !isOdd) return { prefix, gateway: hop }
     throw fault(
       code.delegate,
       'IPAM plugin returned an odd address',
-      `${show(address)} is no address with its prefix length, such as 10.244.1.5/24`,
+      `${show(address)} via ${show(gateway)} is no address with its prefix length and gateway, ` +
+        'such as 10.244.1.5/24 via 10.244.1.1',
     )
   })
 }

@@ -6,7 +6,12 @@ import type { AttachmentId, BridgeWish } from '../datapath/attachment.ts'
 import { planBridgeAddresses } from '../datapath/bridge.ts'
 import { bridgeMacOf, identityOf } from '../datapath/identity.ts'
 import { bridgeAlias, parseAlias } from '../datapath/mark.ts'
-import { bridgeAddressStep, bridgeStep, markBridgeStep } from '../datapath/steps.ts'
+import {
+  bridgeAddressStep,
+  bridgeStep,
+  markBridgeStep,
+  noLinkLocalStep,
+} from '../datapath/steps.ts'
 import { ipv6Forwarding, type Sysctl } from '../datapath/sysctls.ts'
 import { prefixOf } from '../datapath/wiring.ts'
 import { errno } from '../kernel/refusal.ts'
@@ -40,6 +45,8 @@ export type Writing = { readonly sysctls: Sysctls; readonly note: (text: string)
  */
 export function applySysctls(wanted: readonly Sysctl[], { sysctls, note }: Writing): void {
   for (const { path, value, need } of wanted) {
+    // No file: a link or a kernel without IPv6, or older than the key.
+    if (need === 'should' && sysctls.read(path) === undefined) continue
     try {
       sysctls.ensure(path, value)
     } catch (refusal) {
@@ -107,8 +114,7 @@ function makeBridge(host: RouteSocket, name: string, mtuBytes: number): void {
   host.run([markBridgeStep(name)])
   const link = host.link({ name })
   if (!link) return
-  const query = setLink({ index: link.index, noLinkLocal: true })
-  host.run([{ what: `keep bridge ${name} free of a link-local address`, query }])
+  host.run([noLinkLocalStep(name, link.index)])
 }
 
 function addBridgeAddresses(host: RouteSocket, wish: BridgeWish, { index, name }: Link): void {

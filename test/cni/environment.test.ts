@@ -84,6 +84,11 @@ const accepted: readonly Readonly<{ why: string; variables: Variables; want: obj
       ],
     },
   },
+  ...['DEL', 'CHECK'].map((command) => ({
+    why: `E6: for ${command} as well`,
+    variables: plus({ CNI_COMMAND: command, CNI_ARGS: 'IP=10.0.0.1' }),
+    want: { args: [['IP', '10.0.0.1']] },
+  })),
   {
     why: 'E6: an empty value',
     variables: plus({ CNI_ARGS: 'IP=' }),

@@ -35,6 +35,11 @@ const routedRows: readonly Row[] = [
     want: [`${hostEnd} has MAC ${other}, not 0a:58:0a:01:00:01`],
   },
   {
+    why: 'the host end has another MTU',
+    observed: linkOn('routed', 'host', { mtuBytes: 1400 }),
+    want: [`${hostEnd} has MTU 1400, not 1500`],
+  },
+  {
     why: 'the gateway address is gone',
     observed: onSide('routed', 'host', without('addresses', 'fd00:1::1/128')),
     want: [`${hostEnd} lacks address fd00:1::1/128`],
@@ -146,7 +151,7 @@ const routedRows: readonly Row[] = [
   },
 ]
 
-const noPort = { hairpin: false, isolated: false }
+const noPort = { hairpin: false, isolated: false, isForwarding: true }
 const bridgeRows: readonly Row[] = [
   {
     why: 'the bridge is deleted',

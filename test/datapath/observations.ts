@@ -90,7 +90,7 @@ export const untouched: Readonly<Record<'routed' | 'bridge', Observed>> = {
       link: {
         ...link('tul0123456789a', hostIndex, hostMac),
         master: bridgeIndex,
-        port: { hairpin: false, isolated: false },
+        port: { hairpin: false, isolated: false, isForwarding: true },
       },
       addresses: [],
       routes: [],

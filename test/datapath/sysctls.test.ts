@@ -22,6 +22,7 @@ const pod6 = [
   'pod should net/ipv6/conf/eth0/accept_dad=0',
   'pod should net/ipv6/conf/eth0/keep_addr_on_down=1',
 ]
+const bridged6 = [...pod6, 'pod should net/ipv6/conf/eth0/ndisc_notify=1']
 const announce = 'pod should net/ipv4/conf/eth0/arp_notify=1'
 const podDeaf = `pod ${noAdvertisement}/eth0/accept_ra=0`
 const linkDeaf = `host ${noAdvertisement}/tul0123456789a/accept_ra=0`
@@ -54,14 +55,14 @@ for (const { why, attachment, pod, host, forwarding } of [
   {
     why: 'a bridge that is the gateway',
     attachment: attachmentOf('bridge', 'dual'),
-    pod: [announce, podDeaf, ...pod6],
+    pod: [announce, podDeaf, ...bridged6],
     host: [linkDeaf, bridgeDeaf, 'host must net/ipv6/conf/cni0/disable_ipv6=0'],
     forwarding: [forward4, forward6],
   },
   {
     why: 'a bridge without an address: the node forwards nothing',
     attachment: l2('dual'),
-    pod: [announce, podDeaf, ...pod6],
+    pod: [announce, podDeaf, ...bridged6],
     host: [linkDeaf, bridgeDeaf],
     forwarding: [],
   },

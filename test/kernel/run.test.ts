@@ -3,11 +3,13 @@ import { test } from 'tap'
 import type { Attachment } from '../../src/datapath/attachment.ts'
 import {
   bridgeAddressStep,
-  bridgeSteps,
+  bridgeStep,
   hostSteps,
+  markBridgeStep,
+  markStep,
   podSteps,
   type Step,
-  vethSteps,
+  vethStep,
 } from '../../src/datapath/steps.ts'
 import { prefixOf } from '../../src/datapath/wiring.ts'
 import { RouteSocket } from '../../src/kernel/route-socket.ts'
@@ -57,12 +59,14 @@ function indexOf(socket: RouteSocket, name: string): IfIndex {
 function wire({ host, inPod, podFd }: Scene, attachment: Attachment): void {
   const { bridge, link, ifname, mtuBytes } = attachment
   if (bridge) {
-    host.run(bridgeSteps(bridge.name, mtuBytes))
+    host.create(bridgeStep(bridge.name, mtuBytes))
+    host.run([markBridgeStep(bridge.name)])
     const index = indexOf(host, bridge.name)
     host.run(bridge.addresses.map((text) => bridgeAddressStep(bridge.name, index, prefixOf(text))))
     host.run([{ what: 'set it up', query: setLink({ index, up: true, noLinkLocal: true }) }])
   }
-  host.run(vethSteps(attachment, podFd))
+  host.create(vethStep(attachment, podFd))
+  host.run([markStep(attachment)])
   const master = bridge ? indexOf(host, bridge.name) : undefined
   host.run(hostSteps(attachment, indexOf(host, link), master))
   inPod.run(podSteps(attachment, indexOf(inPod, ifname)))
@@ -108,7 +112,7 @@ test('all steps go in one send(2), in order', async (t) =>
   withScene((scene) => {
     const { host, podFd, sent } = scene
     const attachment = attachmentOf('routed', 'dual')
-    host.run(vethSteps(attachment, podFd))
+    host.create(vethStep(attachment, podFd))
     const index = indexOf(host, attachment.link)
     sent.length = 0
     const steps = hostSteps(attachment, index, undefined)
@@ -134,8 +138,7 @@ test('the first refusal is told: what was tried, where, and the kernel’s name 
 test('the kernel’s own words are kept', async (t) =>
   withScene(({ host }) => {
     const EEXIST = 17
-    const steps = bridgeSteps('cni0', 1500)
-    host.run(steps)
+    host.create(bridgeStep('cni0', 1500))
     const index = indexOf(host, 'cni0')
     const step = bridgeAddressStep('cni0', index, prefixOf('10.1.0.1/24'))
     host.run([step])
@@ -145,7 +148,6 @@ test('the kernel’s own words are kept', async (t) =>
         /^Cannot add address 10\.1\.0\.1\/24 to bridge cni0 \(the host\): EEXIST( \(kernel: "|$)/,
     })
     t.doesNotThrow(() => host.run([step]), 'though to ADD it is as good as done')
-    t.doesNotThrow(() => host.run(steps), 'as is a bridge')
   }))
 
 test('what is settled for one step is a refusal for the next', async (t) =>
@@ -157,14 +159,47 @@ test('what is settled for one step is a refusal for the next', async (t) =>
 
 test('the kernel goes on after a refusal: undo has to look at every step', async (t) =>
   withScene(({ host }) => {
-    t.throws(() => host.run([missing(4711), ...bridgeSteps('cni0', 1500)]), /link 4711/)
+    host.create(bridgeStep('cni0', 1500))
+    t.throws(() => host.run([missing(4711), markBridgeStep('cni0')]), /link 4711/)
     t.equal(host.link({ name: 'cni0' })?.alias, 'tulle1 bridge')
   }))
 
-for (const mode of modes)
-  test(`${mode}: two addresses of one subnet are both wired`, async (t) =>
+test('a link is made, or one of that name is there, or it is refused', async (t) =>
+  withScene(({ host }) => {
+    t.equal(host.create(bridgeStep('cni0', 1500)), true)
+    t.equal(host.create(bridgeStep('cni0', 9000)), false)
+    t.equal(host.link({ name: 'cni0' })?.mtuBytes, 1500, 'and the first is as it was')
+    t.throws(() => host.create(bridgeStep('a name too long for a link', 1500)), {
+      name: 'KernelRefusal',
+      message: /^Cannot create bridge a name too long for a link \(the host\): E/,
+    })
+  }))
+
+const one = { address: '10.1.0.5', subnetBits: 24, gateway: '10.1.0.1' }
+const far = { dst: '10.8.0.0/16', gw: null }
+
+// Routes that lead to one place: the reference plugins take the first of them.
+for (const { why, mode, more } of [
+  ...modes.map((mode) => ({
+    why: 'two addresses of one subnet',
+    mode,
+    more: { ips: [one, { ...one, address: '10.1.0.6' }] },
+  })),
+  { why: 'a route twice', mode: 'routed', more: { routes: [far, far] } },
+  { why: 'a route twice', mode: 'bridge', more: { routes: [far, far] } },
+  {
+    why: 'a route to the gateway',
+    mode: 'routed',
+    more: { routes: [{ dst: '10.1.0.1/32', gw: null }] },
+  },
+  {
+    why: 'a route to the subnet, which the kernel has made already',
+    mode: 'bridge',
+    more: { routes: [{ dst: '10.1.0.0/24', gw: null }] },
+  },
+] as const) {
+  test(`${mode}: ${why} is wired`, async (t) =>
     withScene((scene) => {
-      const one = { address: '10.1.0.5', subnetBits: 24, gateway: '10.1.0.1' }
-      const ips = [one, { ...one, address: '10.1.0.6' }]
-      t.doesNotThrow(() => wire(scene, attachmentOf(mode, 'v4', { ips })))
+      t.doesNotThrow(() => wire(scene, attachmentOf(mode, 'v4', more)))
     }))
+}

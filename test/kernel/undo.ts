@@ -63,13 +63,6 @@ const isWorthIt = (made: readonly string[], at: number): boolean =>
 type Neighbour = 'alone' | 'beside another pod'
 type Wanted = Readonly<{ mode: Mode; families: Families; beside: Neighbour }>
 
-/** A bridge that stands already would get its link-local address in the middle of a test. */
-function settle({ host }: Scene, { mode, beside }: Wanted): void {
-  if (mode !== 'bridge' || beside === 'alone') return
-  host.netns.ip('link', 'set', 'cni0', 'addrgenmode', 'none')
-  host.netns.ip('addr', 'flush', 'dev', 'cni0', 'scope', 'link')
-}
-
 /** So that one residue is not told of again and again. */
 function sweep(scene: Scene, { beside }: Wanted): void {
   remove(scene)
@@ -86,7 +79,6 @@ export async function undoEverywhere(t: Test, wanted: Wanted): Promise<void> {
     // the first pod of a node switches forwarding on, which stays on
     attempt(other)
     if (beside === 'alone') remove(other)
-    settle(scene, wanted)
     const left = watchResidue(host, [scene.pod.netns, other.pod.netns])
     const made = countMaking(scene)
     remove(scene)

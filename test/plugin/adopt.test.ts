@@ -1,4 +1,12 @@
-import { closeSync, mkdirSync, openSync, readdirSync, utimesSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { test } from 'tap'
 import { formatAddress, parseAddress } from '../../src/base/address.ts'
 import { loadNative, type Native } from '../../src/kernel/native.ts'
@@ -87,6 +95,19 @@ test('even in the same tick of the clock in which the folder was read', async (t
     // as ext4 shows it before Linux 6.13: a tick is 4 to 10 ms, and host-local takes less
     utimesSync(folder, now, now)
     t.equal(add(dataDir, 'two', noLinks), '10.1.0.5')
+  }))
+
+test('what host-local deletes itself is free, what we gave is not', async (t) =>
+  withFolder((dataDir) => {
+    const folder = hostLocal(dataDir, { '10.1.0.2': 'old\r\neth0', '10.1.0.3': 'other\r\neth0' })
+    t.equal(add(dataDir, 'one', noLinks), '10.1.0.4')
+    rmSync(`${folder}/10.1.0.2`)
+    utimesSync(folder, 1, 1)
+    t.equal(add(dataDir, 'two', noLinks), '10.1.0.5')
+    t.strictSame(heldBy(dataDir, 'old'), [])
+    t.strictSame(heldBy(dataDir, 'other'), ['10.1.0.3'])
+    t.strictSame(heldBy(dataDir, 'one'), ['10.1.0.4'])
+    t.equal(add(dataDir, 'three', noLinks), '10.1.0.2')
   }))
 
 test('an adopted lease that is given back is given back for good', async (t) =>

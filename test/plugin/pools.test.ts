@@ -1,10 +1,19 @@
 import { test } from 'tap'
 import { formatAddress } from '../../src/base/address.ts'
+import type { Leased } from '../../src/ipam/allocate.ts'
 import { poolName } from '../../src/ipam/ranges.ts'
 import { loadNative } from '../../src/kernel/native.ts'
 import { type Call, dataDirOf, delegateOf, isBuiltIn } from '../../src/plugin/context.ts'
-import { hostLocalFolder, poolFaultOf, rangeSetsOf } from '../../src/plugin/lease.ts'
-import { faultOf } from '../support/fault-of.ts'
+import { describeAttachment } from '../../src/plugin/describe.ts'
+import {
+  hostLocalFolder,
+  leaseAddresses,
+  poolFaultOf,
+  rangeSetsOf,
+} from '../../src/plugin/lease.ts'
+import { LeaseStore } from '../../src/store/lease-store.ts'
+import { withFolder } from '../store/folder.ts'
+import { faultOf, faultOrResult } from '../support/fault-of.ts'
 import { type Request, sourceOf } from './request.ts'
 
 const native = loadNative()
@@ -125,6 +134,33 @@ test('a pool that nobody leased from is not full; one that is a gateway alone is
   const lone = { subnet: '10.1.0.0/24', rangeEnd: '10.1.0.1' }
   t.match(poolFaultOf(withIpam(lone), undefined), /every address of 10\.1\.0\.1-10\.1\.0\.1/)
 })
+
+test('a pod never gets the address that the bridge has', async (t) => {
+  await withFolder((dataDir) => {
+    const ranges = ['10.1.0.0/31', 'fd00::/127'].map((subnet) => [{ subnet }])
+    const keys = { mode: 'bridge', isGateway: true, ipam: { type: 'host-local', dataDir, ranges } }
+    for (const container of ['c1', 'c2']) {
+      const source = sourceOf({ keys })
+      const call = { ...callOf({ keys }), id: { ...source.id, container } }
+      const leased = leaseOrNone(call)
+      const ips = leased.map(({ address, range }) => ({
+        prefix: { address, bits: range.subnet.bits },
+        gateway: range.gateway,
+      }))
+      const { bridge, ips: own } = describeAttachment({ ...source, ips })
+      const carried = bridge?.addresses.map((text) => text.split('/')[0]) ?? []
+      for (const { address } of own) t.notOk(carried.includes(address), `${container}: ${address}`)
+    }
+  })
+})
+
+/** What an ADD leases, or nothing where the pool is full or refused. */
+function leaseOrNone(call: Call): readonly Leased[] {
+  const outcome = faultOrResult(() =>
+    LeaseStore.use(dataDirOf(call.config), native.lock, (store) => leaseAddresses(call, store)),
+  )
+  return 'result' in outcome ? outcome.result : []
+}
 
 const defaultDir = '/var/lib/cni/tulle'
 for (const { why, keys, builtIn, delegate, dataDir } of [

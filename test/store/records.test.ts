@@ -99,6 +99,48 @@ test('a lease without an interface name answers to any of its container', async 
     })
   }))
 
+test('a bridge is shared while another attachment is a port of it', async (t) =>
+  withFolder((folder) => {
+    const other = { ...bridged, ifname: 'eth1' }
+    use(folder, (store) => {
+      store.putAttachment(routed)
+      store.putAttachment(bridged)
+      t.equal(store.isBridgeShared(bridged, 'cni0'), false, 'not by itself')
+      t.equal(store.isBridgeShared(routed, 'cni0'), true)
+      t.equal(store.isBridgeShared(routed, 'cni1'), false)
+      store.putAttachment(other)
+      t.equal(store.isBridgeShared(bridged, 'cni0'), true)
+    })
+    use(folder, (store) => {
+      store.release(other)
+      t.equal(store.isBridgeShared(bridged, 'cni0'), false)
+      t.equal(store.hasOthers(bridged), true, 'the routed one')
+      store.release(routed)
+      t.equal(store.hasOthers(bridged), false)
+      t.equal(store.hasOthers(routed), true)
+    })
+  }))
+
+test('adopted leases are told apart from our own, until they are given back', async (t) =>
+  withFolder((folder) => {
+    const pool = '10.1.0.1-10.1.0.6'
+    const [own, adopted] = [address('10.1.0.5'), address('10.1.0.6')]
+    use(folder, (store) => {
+      store.hold({ network: 'net', container: 'c1', ifname: 'eth0' }, [{ address: own, pool }])
+      store.adopt({ network: 'net', container: 'c2', ifname: '' }, { address: adopted, pool })
+      store.adopt({ network: 'net-2', container: 'c3', ifname: '' }, { address: own, pool })
+    })
+    use(folder, (store) => {
+      t.strictSame(store.adopted('net'), [adopted])
+      t.equal(store.book('net').holderOf(adopted, pool), 'c2')
+      store.releaseAddress('net', adopted)
+      t.strictSame(store.adopted('net'), [])
+      t.equal(store.book('net').holderOf(adopted, pool), 'released')
+      t.equal(store.book('net').holderOf(own, pool), 'c1')
+      t.strictSame(store.adopted('net-2'), [own])
+    })
+  }))
+
 for (const { pool, released, isKept } of [
   { pool: '10.0.0.1-10.255.255.254', released: '10.9.9.9', isKept: true },
   { pool: 'fd00::1-fd00::ff:ffff', released: 'fd00::9', isKept: true },
