@@ -23,9 +23,9 @@ import {
   ipv6State,
   switchForwardingOn,
   uplinkMtuBytes,
-  waitForPort,
 } from './host.ts'
 import { adoptLeases, leaseAddresses } from './lease.ts'
+import { settle } from './settle.ts'
 
 /** Everything that an ADD talks to; the descriptors go with the process. */
 type Sockets = { readonly netnsFd: number; readonly host: RouteSocket; readonly pod: RouteSocket }
@@ -215,10 +215,9 @@ function wire(call: Call, { attachment, sockets, undo }: Wiring): Link | undefin
   host.run(hostSteps(attachment, hostEnd.index, bridge?.index))
   applySysctls(podSysctls(attachment, ipv6State()), { sysctls: new Sysctls(native, netnsFd), note })
   pod.run(podSteps(attachment, podEnd.index))
-  if (bridge) {
-    if (!waitForPort(host, hostEnd.index)) note(`port ${attachment.link} does not forward yet`)
-    pod.run([announceStep(attachment, podEnd.index)])
-  }
+  if (!settle({ attachment, host, pod, hostEnd: hostEnd.index }))
+    note(`${attachment.link} does not pass packets yet; going on without waiting longer`)
+  if (bridge) pod.run([announceStep(attachment, podEnd.index)])
   return bridge
 }
 

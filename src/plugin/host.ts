@@ -18,7 +18,7 @@ import { errno } from '../kernel/refusal.ts'
 import type { RouteSocket } from '../kernel/route-socket.ts'
 import { hasIpv6, listeners, type Sysctls } from '../kernel/sysctl.ts'
 import { deleteAddress } from '../wire/rtnl/address.ts'
-import { IFF_PROMISC, IFF_UP, type IfIndex, type Link, setLink } from '../wire/rtnl/link.ts'
+import { IFF_PROMISC, IFF_UP, type Link, setLink } from '../wire/rtnl/link.ts'
 
 const defaultMtuBytes = 1500
 /**
@@ -157,23 +157,6 @@ export function ownLink(host: RouteSocket, id: AttachmentId): string | undefined
 
 const isMac = (mac: Mac | undefined, text: string): boolean =>
   mac !== undefined && formatMac(mac) === text
-
-const portWaitMilliseconds = 1000
-const portPollMilliseconds = 0.2
-
-/**
- * Waits until the bridge forwards the port's frames: the kernel opens a port a moment after its
- * link comes up, and what the pod announced before that was heard by nobody. False if it takes too
- * long, as on a bridge with STP.
- */
-export function waitForPort(host: RouteSocket, link: IfIndex): boolean {
-  const never = new Int32Array(new SharedArrayBuffer(4))
-  for (let waited = 0; waited < portWaitMilliseconds; waited += portPollMilliseconds) {
-    if (host.link({ index: link })?.port?.isForwarding) return true
-    Atomics.wait(never, 0, 0, portPollMilliseconds)
-  }
-  return false
-}
 
 /** Removes a bridge that Tulle made, once nothing is plugged into it. */
 export function dropBridge(host: RouteSocket, name: string): void {

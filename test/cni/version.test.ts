@@ -19,13 +19,27 @@ test('every released version is known, and no other', async (t) => {
     t.notOk(isVersion(text), JSON.stringify(text))
 })
 
-test('VERSION answers as the specification has it', async (t) => {
-  t.equal(
-    formatVersions(),
-    '{"cniVersion":"1.1.0","supportedVersions":' +
-      '["0.1.0","0.2.0","0.3.0","0.3.1","0.4.0","1.0.0","1.1.0"]}',
-  )
-})
+for (const { why, input, want } of [
+  { why: 'in the version that asked', input: '{"cniVersion":"0.4.0"}', want: '0.4.0' },
+  { why: 'in the newest where none asked', input: '{}', want: '1.1.0' },
+  {
+    why: 'in the newest where one asked that we do not know',
+    input: '{"cniVersion":"9.0.0"}',
+    want: '1.1.0',
+  },
+  { why: 'in the newest where a number asked', input: '{"cniVersion":1}', want: '1.1.0' },
+  { why: 'to a person, who sends nothing', input: '', want: '1.1.0' },
+  { why: 'to what is not JSON', input: '{', want: '1.1.0' },
+  { why: 'to null', input: 'null', want: '1.1.0' },
+  { why: 'to a list', input: '["cniVersion"]', want: '1.1.0' },
+]) {
+  test(`VERSION answers ${why}`, async (t) =>
+    t.equal(
+      formatVersions(input),
+      `{"cniVersion":"${want}","supportedVersions":` +
+        '["0.1.0","0.2.0","0.3.0","0.3.1","0.4.0","1.0.0","1.1.0"]}',
+    ))
+}
 
 test('versions compare by their numbers', async (t) => {
   const weight = (text: string): number =>

@@ -34,6 +34,8 @@ const IFLA_ADDRESS = 1
 const IFLA_IFNAME = 3
 const IFLA_MTU = 4
 const IFLA_MASTER = 10
+const IFLA_OPERSTATE = 16
+const IF_OPER_UP = 6 // RFC 2863
 const IFLA_LINKINFO = 18
 const IFLA_IFALIAS = 20
 const IFLA_AF_SPEC = 26
@@ -64,6 +66,8 @@ export type Link = {
   readonly index: IfIndex
   readonly name: string
   readonly flags: number
+  /** The link passes packets: up, with a carrier, and its queue is running. */
+  readonly isOperational: boolean
   readonly mtuBytes: number
   readonly mac: Mac | undefined
   readonly kind: string | undefined
@@ -253,6 +257,7 @@ export function decodeLink(bytes: Uint8Array): Link {
     index,
     name: name ? decodeText(name) : '',
     flags,
+    isOperational: readU8(found.get(IFLA_OPERSTATE) ?? Uint8Array.of(0)) === IF_OPER_UP,
     mtuBytes: mtu ? readU32(mtu) : 0,
     mac: mac && macFromBytes(mac),
     kind: kind && decodeText(kind),

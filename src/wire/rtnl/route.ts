@@ -38,6 +38,8 @@ const RTM_F_FIB_MATCH = 0x2000
 export const scopeLink = 253
 export const scopeGlobal = 0
 export const tableMain = 254
+/** Where the kernel keeps the routes to its own addresses. */
+export const tableLocal = 255
 
 /**
  * `rtm_protocol` of every route that Tulle makes: `ip route` shows "proto 116" (116 is `t`; 84 is
