@@ -6,12 +6,7 @@ import type { AttachmentId, BridgeWish } from '../datapath/attachment.ts'
 import { planBridgeAddresses } from '../datapath/bridge.ts'
 import { bridgeMacOf, identityOf } from '../datapath/identity.ts'
 import { bridgeAlias, parseAlias } from '../datapath/mark.ts'
-import {
-  bridgeAddressStep,
-  bridgeStep,
-  markBridgeStep,
-  noLinkLocalStep,
-} from '../datapath/steps.ts'
+import { bridgeAddressStep, bridgeStep, markBridgeStep } from '../datapath/steps.ts'
 import { ipv6Forwarding, type Sysctl } from '../datapath/sysctls.ts'
 import { prefixOf } from '../datapath/wiring.ts'
 import { errno } from '../kernel/refusal.ts'
@@ -110,11 +105,7 @@ export function ensureBridge(host: RouteSocket, wish: BridgeWish, mtuBytes: numb
 
 /** Another ADD may be faster; what somebody else made meanwhile is not marked as ours. */
 function makeBridge(host: RouteSocket, name: string, mtuBytes: number): void {
-  if (!host.create(bridgeStep(name, mtuBytes))) return
-  host.run([markBridgeStep(name)])
-  const link = host.link({ name })
-  if (!link) return
-  host.run([noLinkLocalStep(name, link.index)])
+  if (host.create(bridgeStep(name, mtuBytes))) host.run([markBridgeStep(name)])
 }
 
 function addBridgeAddresses(host: RouteSocket, wish: BridgeWish, { index, name }: Link): void {

@@ -3,6 +3,7 @@ import type { Attachment } from '../../src/datapath/attachment.ts'
 import { bridgeTable, elementsOf, inetTable, rulesOf } from '../../src/datapath/ruleset.ts'
 import { FilterSocket } from '../../src/kernel/filter-socket.ts'
 import type { Native } from '../../src/kernel/native.ts'
+import { cutComment } from '../../src/wire/nft/message.ts'
 import { attachmentOf, modes } from '../datapath/attachments.ts'
 import { native, type Room, runNft, withRoom } from './sockets.ts'
 
@@ -165,7 +166,7 @@ for (const length of [8, 57, 58, 63, 100])
     withFilter(({ filter }) => {
       const one = pod(1, 'routed', { network: 'n'.repeat(length), container: 'c'.repeat(64) })
       filter.attach(one, fillWith(one))
-      const name = `${one.network}/${one.container}/${one.ifname}`
+      const name = cutComment(`${one.network}/${one.container}/${one.ifname}`)
       t.equal(filter.findElements((comment) => comment === name).length, elementsOf(one).length)
     }))
 

@@ -13,7 +13,7 @@ import {
   setBridgePort,
   setLink,
 } from '../../src/wire/rtnl/link.ts'
-import { makeNetns, type Netns } from '../support/netns.ts'
+import { makeNetns, type Netns, run } from '../support/netns.ts'
 import { mac } from '../wire/values.ts'
 import { ipLink, type Room, refusalOf, withRoom } from './sockets.ts'
 
@@ -159,15 +159,15 @@ test("an alias, a port's flags: `ip` and decodeLink read what was sent", (t) =>
       ]) {
         rtnl.ask('port', setBridgePort(index, port))
         t.match(ipLink(netns, 'host0').linkinfo?.info_slave_data, port)
-        t.strictSame(linkOf(room, 'host0').port, port)
+        t.match(linkOf(room, 'host0').port, port)
       }
       t.match(linkOf(room, 'host0'), { alias: 'tulle1 10.1.0.5 eth0 net id', master, kind: 'veth' })
     }),
   ))
 
 for (const { why, length, taken } of [
-  { why: 'IFALIASZ without its NUL', length: 255, taken: true },
-  { why: 'one byte more', length: 256, taken: false },
+  { why: 'IFALIASZ - 1 with its NUL', length: 254, taken: true },
+  { why: 'one byte more', length: 255, taken: false },
 ])
   test(`setAlias of ${length} bytes, ${why}: taken is ${taken}`, (t) =>
     withRoom((room) => {
@@ -197,7 +197,9 @@ test('decodeLink reads what `ip` made', (t) =>
       t.equal((found.flags & 0x100) !== 0, want.flags.includes('PROMISC'))
       t.equal(found.master && route.link({ index: found.master })?.name, want.master)
       const port = want.linkinfo?.info_slave_data
-      t.strictSame(found.port, port && { hairpin: port.hairpin, isolated: port.isolated })
+      const { hairpin, isolated, state } = port ?? {}
+      t.strictSame(found.port, port && { hairpin, isolated, isForwarding: state === 'forwarding' })
+      t.equal(found.isOperational, want.operstate === 'UP')
     }
     const names = netns.ipJson('link', 'show').map(({ ifname }) => ifname)
     t.strictSame(
@@ -208,6 +210,44 @@ test('decodeLink reads what `ip` made', (t) =>
       [...names].sort(),
     )
     t.equal(linkOf(room, 'one').index, 70)
+  }))
+
+test('a pair in a bridge becomes operational and forwards; setDown and its end do not', (t) =>
+  withRoom((room) =>
+    withPod((pod, fd) => {
+      const { rtnl, route, netns } = room
+      rtnl.exchange([bridge, veth(fd)])
+      const [host0, br0] = [indexOf(room, 'host0'), indexOf(room, 'br0')]
+      rtnl.ask('up', setLink({ index: br0, up: true }))
+      rtnl.ask('up', setLink({ index: host0, master: br0, up: true }))
+      t.match(linkOf(room, 'host0'), { isOperational: false, port: { isForwarding: false } })
+      pod.ip('link', 'set', 'eth0', 'up')
+      // the kernel's link watch says so when it comes to it, within a second
+      for (let tries = 0; tries < 100 && !linkOf(room, 'br0').isOperational; tries++)
+        run(['sleep', '0.02'])
+      t.match(linkOf(room, 'host0'), { isOperational: true, port: { isForwarding: true } })
+      t.equal(ipLink(netns, 'host0').operstate, 'UP')
+      t.equal(ipLink(netns, 'host0').linkinfo?.info_slave_data?.state, 'forwarding')
+      t.equal(route.setDown('host0'), true)
+      t.equal(route.setDown('nosuch'), false)
+      t.equal(ipLink(netns, 'host0').flags.includes('UP'), false)
+      t.match(linkOf(room, 'host0'), { isOperational: false, port: { isForwarding: false } })
+    }),
+  ))
+
+test('create makes a link, or says that one of that name is there', (t) =>
+  withRoom(({ route }) => {
+    const step = { what: 'create bridge br0', query: bridge }
+    t.equal(route.create(step), true)
+    t.equal(route.create(step), false)
+    const odd = {
+      what: 'create a bridge',
+      query: newBridge({ name: 'a/b', mac: bridgeMac, mtuBytes: 1500 }),
+    }
+    t.match(
+      refusalOf(() => route.create(odd))?.message,
+      /^Cannot create a bridge \(the room\): EINVAL/,
+    )
   }))
 
 test('looking a link up: by name, by index, and not there', (t) =>

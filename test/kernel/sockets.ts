@@ -49,11 +49,12 @@ export type IpLink = Readonly<{
   address: string
   ifalias?: string
   promiscuity: number
+  operstate: string
   inet6_addr_gen_mode: string
   linkinfo?: Readonly<{
     info_kind?: string
     info_slave_kind?: string
-    info_slave_data?: Readonly<{ hairpin: boolean; isolated: boolean }>
+    info_slave_data?: Readonly<{ hairpin: boolean; isolated: boolean; state: string }>
   }>
 }>
 

@@ -15,15 +15,11 @@ export function picture(netns: Netns): readonly string[] {
 }
 
 /**
- * Subnet-router anycast addresses come with IPv6 forwarding, which stays switched on on purpose. A
- * bridge's own link-local address, carrier and operational state come later by themselves.
+ * Link-local addresses and the table `local` follow from addresses that are shown too, some time
+ * later; so do carrier and operational state.
  */
 function tidy(line: string): string {
-  if (
-    line.startsWith('anycast ') ||
-    /(: | dev )cni\d? .*fe80::|^(fe80::|multicast ff00::).* dev cni/.test(line)
-  )
-    return ''
+  if (/fe80::|^multicast|table local/.test(line)) return ''
   const late = /,(LOWER_UP|NO-CARRIER|M-DOWN)|NO-CARRIER,| state \w+| linkdown| tentative/g
   return line.replace(late, '').trim()
 }

@@ -129,7 +129,8 @@ export function agrees(t: Test, { golden, at = 0, ours, shape, reading, but }: G
   }) as [readonly string[], readonly string[]]
   t.strictSame(without(left, right), [...(but.ours ?? [])].sort(), 'only ours')
   t.strictSame(without(right, left), [...(but.theirs ?? [])].sort(), 'only theirs')
-  t.notSame(taken.body, theirs.body, 'a row without `but` would do')
+  const whole = ({ flags, body }: Taken) => [flags, body]
+  t.notSame(whole(taken), whole(theirs), 'a row without `but` would do')
 }
 
 const without = (lines: readonly string[], others: readonly string[]): readonly string[] =>

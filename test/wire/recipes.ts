@@ -52,6 +52,8 @@ const linkRecipes: readonly Recipe[] = [
     way: 'sent',
   },
   sent('link-set-up', 'ip link set dev host0 up', RTM.newLink),
+  sent('link-set-down', 'ip link set dev host0 down', RTM.newLink),
+  sent('link-set-address', `ip link set dev host0 address ${hostMac}`, RTM.newLink),
   sent('link-set-master-up', 'ip link set dev host0 master br0 up', RTM.newLink),
   sent('link-set-promisc', 'ip link set dev br0 promisc on', RTM.newLink),
   sent('link-set-mtu', 'ip link set dev host0 mtu 1400', RTM.newLink),
@@ -159,7 +161,16 @@ const replyRecipes: readonly Recipe[] = [
 ]
 
 const subsystem = 10 << 8
-const NFT = { newTable: 0, delTable: 2, delChain: 5, newRule: 6, getRule: 7, delRule: 8 }
+const NFT = {
+  newTable: 0,
+  delTable: 2,
+  newChain: 3,
+  getChain: 4,
+  delChain: 5,
+  newRule: 6,
+  getRule: 7,
+  delRule: 8,
+}
 const NFE = { newElement: 12, getElement: 13, delElement: 14, newGen: 15, getGen: 16 }
 
 /** The forms of set, chain and rule that datapath/ruleset.ts is made of. */
@@ -235,6 +246,8 @@ const nftRecipes: readonly Recipe[] = [
     last: true,
   },
   nftList('nft-element-dump', 'nft list map inet tulle guarded', NFE.getElement, 'sent'),
+  nftList('nft-chain-get', 'nft list chain inet tulle own-address', NFT.getChain, 'sent'),
+  nftList('reply-chain', 'nft list chain inet tulle own-address', NFT.newChain, 'received'),
   nftList('nft-rule-dump', 'nft list table inet tulle', NFT.getRule, 'sent'),
   nftList('nft-generation-get', 'nft list table inet tulle', NFE.getGen, 'sent'),
   nftList('reply-elements', 'nft list set inet tulle source4', NFE.newElement, 'received'),

@@ -5,6 +5,7 @@ import { readAttributes } from '../../../src/wire/netlink/attribute.ts'
 import { decodeReplies } from '../../../src/wire/netlink/message.ts'
 import {
   commentData,
+  cutComment,
   decodeGeneration,
   getGeneration,
   nftBatch,
@@ -139,6 +140,26 @@ for (const row of [
     const payload = readAttributes(commentData(6, row.comment)).get(6)
     t.equal(payload && Buffer.from(payload).toString('hex'), row.want.replaceAll(' ', ''))
   })
+
+test('cutComment is what the kernel will show of a comment: readComment of commentData', async (t) => {
+  const comment = fc.string({ unit: 'binary', maxLength: 200 }).filter((one) => {
+    const readable = !one.includes('\0') && !one.startsWith('\ufeff')
+    return one.length > 0 && one.isWellFormed() && readable
+  })
+  const law = fc.property(
+    fc.oneof(
+      comment,
+      comment.map((one) => one.repeat(9)),
+    ),
+    (one) => {
+      const payload = readAttributes(commentData(6, one)).get(6)
+      return payload !== undefined && readComment(payload) === cutComment(one)
+    },
+  )
+  holds(t, law)
+  t.equal(cutComment('x'.repeat(127)), 'x'.repeat(127))
+  t.equal(cutComment('x'.repeat(128)), 'x'.repeat(127))
+})
 
 test('readComment undoes commentData up to 127 bytes', async (t) => {
   const comment = fc.string({ unit: 'grapheme', maxLength: 40 }).filter((one) => {

@@ -14,11 +14,13 @@ import {
 } from '../../../src/wire/nft/expression.ts'
 import { commentData, nftBatch } from '../../../src/wire/nft/message.ts'
 import {
+  decodeChainUses,
   decodeRule,
   deleteChain,
   deleteTable,
   dumpRules,
   flushChain,
+  getChain,
   newChain,
   newRule,
   newTable,
@@ -201,6 +203,11 @@ const rows: readonly Omit<GoldenRow, 'shape'>[] = [
   },
   { golden: 'nft-chain-flush', at: 1, ours: flushChain(chain('own-address')) },
   { golden: 'nft-chain-delete', at: 1, ours: deleteChain(chain('spare')) },
+  {
+    golden: 'nft-chain-get',
+    ours: getChain(chain('own-address')),
+    but: { why: 'nft asks for an acknowledgement', ours: ['flags 1'], theirs: ['flags 5'] },
+  },
   { golden: 'nft-table-delete', at: 1, ours: deleteTable(inet) },
   { golden: 'nft-rule-dump', ours: dumpRules(inet) },
 ]
@@ -215,6 +222,16 @@ test('a batch of ours begins and ends as one of nft does', async (t) => {
   for (const [at, ours] of ends.entries())
     if (ours) agrees(t, { golden: 'nft-table-delete', at: at * 2, ours, shape: nftShape })
   t.equal(batch.length, 3)
+})
+
+test('decodeChainUses reads what the kernel says of a chain', async (t) => {
+  const [reply] = decodeReplies(readGolden('reply-chain'))
+  // two rules of its own, a rule that jumps there, an element that does
+  t.equal(reply?.kind === 'message' && decodeChainUses(reply.message.body), 4)
+})
+
+test('decodeChainUses of a message without a count is 0', async (t) => {
+  t.equal(decodeChainUses(bytes('01000000')), 0)
 })
 
 test('decodeRule reads what the kernel lists, in its order', async (t) => {

@@ -12,6 +12,7 @@ import {
   probeVeth,
   setAlias,
   setBridgePort,
+  setDown,
   setLink,
 } from '../../../src/wire/rtnl/link.ts'
 import { agrees, type GoldenRow, linesOf, linkShape, readGolden, titleOf } from '../golden.ts'
@@ -39,6 +40,16 @@ const rows: readonly Omit<GoldenRow, 'shape'>[] = [
     but: { why: noNul, ours: ['18/1 = 62726964676500'], theirs: ['18/1 = 627269646765'] },
   },
   { golden: 'link-set-up', ours: setLink({ index: host0, up: true }) },
+  {
+    golden: 'link-set-down',
+    ours: setDown('host0'),
+    but: {
+      why: byName,
+      ours: ['head 00000000000000000000000001000000', '3 = 686f73743000'],
+      theirs: ['head 00000000030000000000000001000000'],
+    },
+  },
+  { golden: 'link-set-address', ours: setLink({ index: host0, mac: host.mac }) },
   { golden: 'link-set-master-up', ours: setLink({ index: host0, up: true, master: br0 }) },
   { golden: 'link-set-promisc', ours: setLink({ index: br0, promisc: true }) },
   { golden: 'link-set-mtu', ours: setLink({ index: host0, mtuBytes: 1400 }) },
@@ -137,12 +148,13 @@ test('decodeLink reads what the kernel says of lo, a veth pair and a bridge', as
   const links = decodeReplies(readGolden('reply-links')).flatMap((reply) =>
     reply.kind === 'message' ? [decodeLink(reply.message.body)] : [],
   )
-  const plain = { alias: undefined, master: undefined, port: undefined }
+  const plain = { isOperational: false, alias: undefined, master: undefined, port: undefined }
   // IFF_UP 1, BROADCAST 2, LOOPBACK 8, RUNNING 0x40, MULTICAST 0x1000, LOWER_UP 0x10000
   const want = [
     { ...plain, index: 1, name: 'lo', flags: 0x10049, mtuBytes: 65536, kind: undefined },
     { ...plain, index: 2, name: 'eth0', flags: 0x1002, mtuBytes: 1500, kind: 'veth' },
     {
+      ...plain,
       index: 3,
       name: 'host0',
       flags: 0x1003,
@@ -150,7 +162,7 @@ test('decodeLink reads what the kernel says of lo, a veth pair and a bridge', as
       kind: 'veth',
       alias: 'tulle1 10.1.0.5 eth0',
       master: 4,
-      port: { hairpin: true, isolated: true },
+      port: { hairpin: true, isolated: true, isForwarding: false },
     },
     { ...plain, index: 4, name: 'br0', flags: 0x1003, mtuBytes: 1400, kind: 'bridge' },
   ]
@@ -202,6 +214,18 @@ for (const row of [
     attributes: [portInfo('bridge', u8(4, 0), u8(33, 1))],
     want: { port: { hairpin: false, isolated: true } },
   },
+  {
+    why: 'a port that forwards (BR_STATE_FORWARDING)',
+    attributes: [portInfo('bridge', u8(1, 3))],
+    want: { port: { hairpin: false, isolated: false, isForwarding: true } },
+  },
+  {
+    why: 'a port that learns does not forward yet',
+    attributes: [portInfo('bridge', u8(1, 2))],
+    want: { port: { isForwarding: false } },
+  },
+  { why: 'IF_OPER_UP', attributes: [u8(16, 6)], want: { isOperational: true } },
+  { why: 'IF_OPER_DORMANT', attributes: [u8(16, 5)], want: { isOperational: false } },
   {
     why: 'a port of a bond is no bridge port',
     attributes: [portInfo('bond', u8(4, 1))],

@@ -136,7 +136,9 @@ const written = (data: StreamData): Buffer => {
 }
 
 test('we read what netlink writes of a bridge port', async (t) => {
-  const slaveData = written(ifla.formatBridgePort({ mode: 1, isolated: buffer(bytes('00')) }))
+  const slaveData = written(
+    ifla.formatBridgePort({ state: 3, mode: 1, isolated: buffer(bytes('00')) }),
+  )
   const linkinfo = written(ifla.formatInfo({ kind: 'veth', slaveKind: 'bridge', slaveData }))
   const body = written((out) =>
     rt.formatLinkMessage(
@@ -161,11 +163,12 @@ test('we read what netlink writes of a bridge port', async (t) => {
     index: 7,
     name: 'host0',
     flags: 1,
+    isOperational: false,
     mtuBytes: 1400,
     kind: 'veth',
     alias: 'tulle1 a b',
     master: 9,
-    port: { hairpin: true, isolated: false },
+    port: { hairpin: true, isolated: false, isForwarding: true },
   })
 })
 
