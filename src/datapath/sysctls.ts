@@ -46,28 +46,28 @@ export function podSysctls(attachment: Attachment, ipv6: 'on' | 'off'): readonly
   return [...announce, conf('ipv6', 'accept_ra', '0', 'should'), ...wanted]
 }
 
-/** No router advertisement from a pod may reconfigure the host (CVE-2020-10749). */
+/**
+ * No router advertisement from a pod may reconfigure the host (CVE-2020-10749). A bridge keeps its
+ * link-local address, which it probes its neighbours from, and has it at once.
+ */
 export function hostSysctls(attachment: Attachment, ipv6: 'on' | 'off'): readonly Sysctl[] {
   if (ipv6 === 'off') return []
-  const links = [attachment.link, ...(attachment.bridge ? [attachment.bridge.name] : [])]
-  const refuse = links.map(
-    (name): Sysctl => ({
-      side: 'host',
-      path: `net/ipv6/conf/${name}/accept_ra`,
-      value: '0',
-      need: 'should',
-    }),
-  )
-  const carries = attachment.bridge
-    ? attachment.bridge.addresses.some((text) => text.includes(':'))
+  const { bridge, link } = attachment
+  const conf = (name: string, key: string, value: string, need: Sysctl['need']): Sysctl => ({
+    side: 'host',
+    path: `net/ipv6/conf/${name}/${key}`,
+    value,
+    need,
+  })
+  const carriesIpv6 = bridge
+    ? bridge.addresses.some((text) => text.includes(':'))
     : hasFamily(attachment, 6)
-  const name = attachment.bridge?.name ?? attachment.link
-  return carries
-    ? [
-        ...refuse,
-        { side: 'host', path: `net/ipv6/conf/${name}/disable_ipv6`, value: '0', need: 'must' },
-      ]
-    : refuse
+  return [
+    conf(link, 'accept_ra', '0', 'should'),
+    ...(bridge ? [conf(bridge.name, 'accept_ra', '0', 'should')] : []),
+    ...(bridge ? [conf(bridge.name, 'accept_dad', '0', 'should')] : []),
+    ...(carriesIpv6 ? [conf(bridge?.name ?? link, 'disable_ipv6', '0', 'must')] : []),
+  ]
 }
 
 /**

@@ -1,7 +1,7 @@
 import t, { type Test } from 'tap'
 import { added, addressesOf, deleted, type Mode, modes, netconf } from '../support/attachment.ts'
 import type { Json } from '../support/cni.ts'
-import { countArrivals, sendFrame, udpFrame } from '../support/frames.ts'
+import { countArrivals, countEach, sendFrame, udpFrame } from '../support/frames.ts'
 import { type Host, type Pod, uplink, withHost } from '../support/host.ts'
 import type { Netns } from '../support/netns.ts'
 import { picture } from '../support/residue.ts'
@@ -24,12 +24,13 @@ function answered(from: Netns, to: string): boolean {
 function seenOutside(pod: Pod, target: string, sources: readonly string[]): readonly number[] {
   const family = target.includes(':') ? 'ip6' : 'ip'
   const echo = family === 'ip' ? 'icmp type echo-request' : 'icmpv6 type echo-request'
-  return sources.map((source) => {
-    const match = `${family} saddr ${source} ${family} daddr ${target} ${echo}`
-    const read = countArrivals(pod.host.outside, 'out0', match)
-    answered(pod.netns, target)
-    return read()
-  })
+  const read = countEach(
+    pod.host.outside,
+    'out0',
+    sources.map((source) => `${family} saddr ${source} ${family} daddr ${target} ${echo}`),
+  )
+  pod.netns.exec(['/usr/bin/ping', '-n', '-c', '1', '-W', '0.2', target])
+  return read()
 }
 
 type Destination = Readonly<{ why: string; to: string; masked: boolean }>

@@ -5,6 +5,7 @@ import { FilterSocket } from '../../src/kernel/filter-socket.ts'
 import type { Native } from '../../src/kernel/native.ts'
 import { cutComment } from '../../src/wire/nft/message.ts'
 import { attachmentOf, modes } from '../datapath/attachments.ts'
+import { typesOf } from '../wire/golden.ts'
 import { native, type Room, runNft, withRoom } from './sockets.ts'
 
 /** The native part for which the room is "the namespace of this process". */
@@ -45,6 +46,7 @@ const fillWith =
   (...all: readonly Attachment[]) =>
   (fill: (all: readonly Attachment[]) => void): void =>
     fill(all)
+const NFT_MSG_NEWTABLE = 10 << 8
 const ruleset = ({ netns }: Room): string => runNft(netns, 'list', 'ruleset')
 const count = (text: string, word: string): number => text.split(word).length - 1
 
@@ -110,6 +112,32 @@ test('after `nft flush ruleset` the next attach fills the tables with every pod'
     for (const one of all) filter.attach(one, fillWith(...all))
     for (const one of all) t.strictSame(filter.missingElements(one), [])
     t.equal(ruleset(room).split('\n').length, before.split('\n').length)
+  }))
+
+test('a table is filled whole, though another ADD is quicker with its own elements', (t) =>
+  withRoom((room) => {
+    const all = [1, 2, 3].map((n) => pod(n))
+    const other = new FilterSocket(living(room.fd))
+    let tableMade = false
+    const meddled: Native = {
+      ...living(room.fd),
+      send: (fd, bytes, length) => {
+        // the table is there, and empty: the second pod's ADD comes in between
+        if (tableMade) other.attach(pod(2), nobodyLost)
+        tableMade = false
+        const sent = native.send(fd, bytes, length)
+        tableMade = typesOf(Buffer.from(bytes.subarray(0, length))).includes(NFT_MSG_NEWTABLE)
+        return sent
+      },
+    }
+    const filter = new FilterSocket(meddled)
+    filter.attach(pod(1), fillWith(...all))
+    for (const one of all)
+      t.strictSame(
+        filter.missingElements(one).map(({ set }) => `${one.container} ${set}`),
+        [],
+      )
+    for (const socket of [filter, other]) socket.close()
   }))
 
 test('pods with equal exceptions share a chain; the last one takes it away', (t) =>

@@ -64,13 +64,17 @@ export function emptyIp6Frame({ source, target, sourceMac, targetMac }: Ends): s
   return `${macHex(targetMac)}${macHex(sourceMac)}86dd${header}${'00'.repeat(8)}`
 }
 
-/** Counts frames that match an nft expression as they arrive on a device. */
-export function countArrivals(at: Netns, ifname: string, match: string): () => number {
+/** Counts frames on their way into a device, by nft expression; read as often as wanted. */
+export function countEach(
+  at: Netns,
+  ifname: string,
+  matches: readonly string[],
+): () => readonly number[] {
   const rules = [
     'table netdev probe {',
     'chain in {',
     `type filter hook ingress device ${ifname} priority -500;`,
-    `${match} counter`,
+    ...matches.map((match) => `${match} counter`),
     '}',
     '}',
   ].join('\n')
@@ -79,6 +83,11 @@ export function countArrivals(at: Netns, ifname: string, match: string): () => n
   if (done.code !== 0) throw new Error(`Cannot count at ${at.name}: ${done.stderr}`)
   return () => {
     const text = at.exec(['/usr/sbin/nft', 'list table netdev probe']).stdout
-    return Number(/packets (\d+)/.exec(text)?.[1])
+    return [...text.matchAll(/packets (\d+)/g)].map(([, packets]) => Number(packets))
   }
+}
+
+export function countArrivals(at: Netns, ifname: string, match: string): () => number {
+  const read = countEach(at, ifname, [match])
+  return () => read()[0] ?? Number.NaN
 }

@@ -62,22 +62,36 @@ export function makeHost(options: HostOptions = {}): Host {
   }
 }
 
+// known for good: no test shall wait for, or be disturbed by, neighbour discovery on the uplink
+const macs = { node: '02:00:5e:00:53:01', outside: '02:00:5e:00:53:02' } as const
+
+const ipv6MtuMin = 1280 // RFC 8200 section 5: a smaller link has no IPv6
+
 function wireUplink({ netns, outside }: Host, mtu: number): void {
+  const families = mtu < ipv6MtuMin ? (['v4'] as const) : (['v4', 'v6'] as const)
+  const addresses = (end: 'node' | 'outside', dev: string): readonly string[] =>
+    families.map((family) =>
+      family === 'v4'
+        ? `addr add ${uplink[end].v4}/24 dev ${dev}`
+        : `addr add ${uplink[end].v6}/64 dev ${dev} nodad`,
+    )
+  const neighbours = (end: 'node' | 'outside', dev: string): readonly string[] =>
+    families.map((family) => `neigh add ${uplink[end][family]} lladdr ${macs[end]} dev ${dev}`)
   batch(netns, [
-    `link add up0 mtu ${mtu} type veth peer name out0 mtu ${mtu} netns ${outside.name}`,
+    `link add up0 mtu ${mtu} address ${macs.node} type veth peer name out0 ` +
+      `mtu ${mtu} address ${macs.outside} netns ${outside.name}`,
     // no link-local address: it would appear a second later, in the middle of a comparison
     'link set up0 addrgenmode none up',
-    `addr add ${uplink.node.v4}/24 dev up0`,
-    `addr add ${uplink.node.v6}/64 dev up0 nodad`,
+    ...addresses('node', 'up0'),
   ])
   batch(outside, [
     'link set out0 addrgenmode none up',
-    `addr add ${uplink.outside.v4}/24 dev out0`,
-    `addr add ${uplink.outside.v6}/64 dev out0 nodad`,
+    ...addresses('outside', 'out0'),
+    ...neighbours('node', 'out0'),
   ])
   batch(netns, [
-    `route add default via ${uplink.outside.v4}`,
-    `route add default via ${uplink.outside.v6}`,
+    ...neighbours('outside', 'up0'),
+    ...families.map((family) => `route add default via ${uplink.outside[family]}`),
   ])
 }
 

@@ -4,11 +4,11 @@ import { type Netns, run } from './netns.ts'
 
 /** Everything that an attachment can leave in a namespace, one line each. */
 export function picture(netns: Netns): readonly string[] {
-  const script = ['link show', 'addr show', 'route show table all', 'neigh show nud permanent']
+  const neighbours = 'neigh show nud permanent'
+  const script = ['link show', 'addr show', 'route show table all', neighbours, 'rule show']
   const ip = run(['ip', '-n', netns.name, '-o', '-batch', '-'], { input: `${script.join('\n')}\n` })
-  const rules = run(['ip', '-n', netns.name, 'rule', 'show']).stdout
   const nft = netns.exec(['nft', 'list', 'ruleset']).stdout
-  return `${ip.stdout}\n${rules}\n${nft}`
+  return `${ip.stdout}\n${nft}`
     .split('\n')
     .map(tidy)
     .filter((line) => line !== '')
