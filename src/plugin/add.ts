@@ -19,6 +19,7 @@ import { describeAttachment, type Given, refuseUnfit, resultOf, type Source } fr
 import { forgetAttachment } from './detach.ts'
 import {
   applySysctls,
+  dropOwnLink,
   ensureBridge,
   ipv6State,
   switchForwardingOn,
@@ -95,6 +96,11 @@ function lease(call: Call, { host }: Sockets, undo: Undo): Leased {
   const { config, environment, id } = call
   const source = { id, config, environment, uplinkMtuBytes: config.mtu || uplinkMtuBytes(host) }
   const routes = config.ipam?.routes ?? []
+  // A commit may be on the disk although it was reported as failed.
+  let isWritten = false
+  undo.push(() => {
+    if (isWritten) forgetAttachment(call)
+  })
   const leased = withStore(call, (store) => {
     startLife(store, host)
     if (isBuiltIn(config.ipam)) adoptLeases(call, store, host)
@@ -109,9 +115,9 @@ function lease(call: Call, { host }: Sockets, undo: Undo): Leased {
       : []
     const attachment = describeAttachment({ ...source, ips, routes })
     store.putAttachment(attachment)
+    isWritten = true
     return attachment
   })
-  undo.push(() => forgetAttachment(call, leased))
   if (delegateOf(config) === undefined) return { attachment: leased, dns: configuredDns(call) }
   undo.push(() => void delegate(call, 'DEL'))
   const result = delegate(call, 'ADD') ?? { interfaces: [], ips: [], routes: [], dns: {} }
@@ -206,8 +212,9 @@ function wire(call: Call, { attachment, sockets, undo }: Wiring): Link | undefin
   const bridge = attachment.bridge
     ? ensureBridge(host, attachment.bridge, attachment.mtuBytes)
     : undefined
+  // Before it is made: the kernel may make it, and its answer be lost.
+  undo.push(() => dropOwnLink(host, attachment))
   if (!host.create(vethStep(attachment, netnsFd))) throw nameTaken(attachment)
-  undo.push(() => void host.deleteLink(attachment.link))
   host.run([markStep(attachment)])
   const hostEnd = found(host.link({ name: attachment.link }), attachment.link)
   const podEnd = found(pod.link({ name: attachment.ifname }), attachment.ifname)

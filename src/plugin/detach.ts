@@ -6,7 +6,7 @@ import type { LeaseStore } from '../store/lease-store.ts'
 import { cutComment } from '../wire/nft/message.ts'
 import { type Call, withExistingStore } from './context.ts'
 import { bridgeNameOf } from './describe.ts'
-import { dropBridge, ownLink } from './host.ts'
+import { dropBridge, dropOwnLink, ownLink } from './host.ts'
 import { hostLocalFolder } from './lease.ts'
 
 type Kernel = { readonly host: RouteSocket; readonly filter: FilterSocket }
@@ -39,11 +39,12 @@ export function detach(call: Call): void {
 }
 
 /** Undo of an ADD whose link is gone already, or never was. */
-export function forgetAttachment(call: Call, attachment: Attachment): void {
+export function forgetAttachment(call: Call): void {
   const kernel = openKernel(call)
   withExistingStore(call, (store) => {
-    dropKernelState(store.attachment(attachment) ?? attachment, store, kernel)
-    releaseAddresses(call, store, attachment)
+    const attachment = store.attachment(call.id)
+    if (attachment) dropKernelState(attachment, store, kernel)
+    releaseAddresses(call, store, call.id)
   })
 }
 
@@ -57,8 +58,7 @@ export function dropKernelState(attachment: Attachment, store: LeaseStore, kerne
   filter.detach(attachment)
   const bridge = attachment.bridge?.name
   if (bridge !== undefined && !store.isBridgeShared(attachment, bridge)) {
-    const own = ownLink(host, attachment)
-    if (own !== undefined) host.deleteLink(own)
+    dropOwnLink(host, attachment)
     dropBridge(host, bridge)
   }
   if (!store.hasOthers(attachment)) filter.dropEmptyTables()

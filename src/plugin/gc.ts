@@ -9,7 +9,7 @@ import { cutComment } from '../wire/nft/message.ts'
 import { type Call, withExistingStore } from './context.ts'
 import { delegate } from './delegate.ts'
 import { dropIdleBridge, dropKernelState, releaseAddresses } from './detach.ts'
-import { ownLink } from './host.ts'
+import { dropOwnLink } from './host.ts'
 
 /**
  * Collects what is left of this network's attachments that the runtime does not list: records,
@@ -80,8 +80,7 @@ function collectRecords(call: Call, { host, filter, valid, attempt }: Collecting
     for (const attachment of store.attachments(call.id.network))
       if (!names.has(nameOf(attachment)))
         attempt(() => {
-          const link = ownLink(host, attachment)
-          if (link !== undefined) host.deleteLink(link)
+          dropOwnLink(host, attachment)
           dropKernelState(attachment, store, { host, filter })
           releaseAddresses(call, store, attachment)
         })

@@ -146,6 +146,12 @@ export function ownLink(host: RouteSocket, id: AttachmentId): string | undefined
   return parseAlias(link.alias) || isMac(link.mac, hostMac) ? name : undefined
 }
 
+/** Deletes the host end if it is there and ours. */
+export function dropOwnLink(host: RouteSocket, id: AttachmentId): void {
+  const name = ownLink(host, id)
+  if (name !== undefined) host.deleteLink(name)
+}
+
 const isMac = (mac: Mac | undefined, text: string): boolean =>
   mac !== undefined && formatMac(mac) === text
 

@@ -69,6 +69,7 @@ const ipv6MtuMin = 1280 // RFC 8200 section 5: a smaller link has no IPv6
 
 function wireUplink({ netns, outside }: Host, mtu: number): void {
   const families = mtu < ipv6MtuMin ? (['v4'] as const) : (['v4', 'v6'] as const)
+  const quiet = mtu < ipv6MtuMin ? '' : 'addrgenmode none'
   const addresses = (end: 'node' | 'outside', dev: string): readonly string[] =>
     families.map((family) =>
       family === 'v4'
@@ -81,11 +82,11 @@ function wireUplink({ netns, outside }: Host, mtu: number): void {
     `link add up0 mtu ${mtu} address ${macs.node} type veth peer name out0 ` +
       `mtu ${mtu} address ${macs.outside} netns ${outside.name}`,
     // no link-local address: it would appear a second later, in the middle of a comparison
-    'link set up0 addrgenmode none up',
+    `link set up0 ${quiet} up`,
     ...addresses('node', 'up0'),
   ])
   batch(outside, [
-    'link set out0 addrgenmode none up',
+    `link set out0 ${quiet} up`,
     ...addresses('outside', 'out0'),
     ...neighbours('node', 'out0'),
   ])
