@@ -269,7 +269,11 @@ export function refuseUnsupported(config: NetworkConfig): void {
     ['preserveDefaultVlan', preserveDefaultVlan, noVlan],
     ['enabledad', enabledad || undefined, 'drop it: IPAM sees to it that an address is free'],
     ['disableContainerInterface', disableContainerInterface || undefined, 'drop it'],
-    ['ipMasqBackend', ipMasqBackend === 'nftables' ? undefined : ipMasqBackend, 'use "nftables"'],
+    [
+      'ipMasqBackend',
+      ipMasqBackend === 'nftables' ? undefined : ipMasqBackend || undefined,
+      'use "nftables"',
+    ],
     [
       'runtimeConfig.portMappings',
       ports?.length ? ports : undefined,

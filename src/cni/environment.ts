@@ -44,14 +44,14 @@ export function parseEnvironment(variables: Variables): Environment {
       `unknown CNI_COMMAND: ${verb}`,
       `CNI_COMMAND must be one of ${Object.keys(neededBy).join(', ')}, in capitals`,
     )
-  const absent = neededBy[verb].filter((name) => !variables[name])
-  if (absent.length > 0) throw missing(absent)
   const container = variables.CNI_CONTAINERID ?? ''
   const ifname = variables.CNI_IFNAME ?? ''
   if (neededBy[verb].includes('CNI_CONTAINERID')) {
-    refuseContainer(container)
-    refuseIfname(ifname)
+    if (container !== '') refuseContainer(container)
+    if (ifname !== '') refuseIfname(ifname)
   }
+  const absent = neededBy[verb].filter((name) => !variables[name])
+  if (absent.length > 0) throw missing(absent)
   const needsArgs = verb === 'ADD' || verb === 'DEL' || verb === 'CHECK'
   return {
     verb,

@@ -152,5 +152,5 @@ export function passThrough(cniVersion: CniVersion, prevResult: unknown): string
       `prevResult is ${JSON.stringify(found)}, the configuration ${JSON.stringify(cniVersion)}; ` +
         'the runtime must convert it',
     )
-  return JSON.stringify({ cniVersion, ...prevResult })
+  return JSON.stringify({ ...prevResult, cniVersion })
 }

@@ -58,7 +58,7 @@ export const routeSchema = {
   description: 'a route such as {"dst": "0.0.0.0/0"}',
   required: ['dst'],
   properties: {
-    dst: network,
+    dst: { ...network, description: 'a network such as "0.0.0.0/0"' },
     gw: address,
     mtu: unsigned(65535, 'bytes, 0 to 65535'),
     advmss: unsigned(65535, 'bytes, 0 to 65535'),

@@ -53,7 +53,7 @@ export function differences(
   const pod = { ...wiring.pod, routes: wiring.pod.routes.filter((route) => !isMoved(route)) }
   return [
     ...sideDifferences(`host end ${link}`, wiring.host, observed.host),
-    ...mtuDifference(attachment, observed.host),
+    ...hostEndDifferences(attachment, observed.host),
     ...sideDifferences(`pod's ${ifname}`, pod, observed.pod),
     ...claimDifferences(attachment, claimed, observed.pod),
     ...bridgeDifferences(attachment, observed),
@@ -85,10 +85,19 @@ function sideDifferences(name: string, wanted: Side, observed: ObservedSide): re
 }
 
 /** The host's end is ours alone: no plugin of the chain has a reason to change it. */
-const mtuDifference = ({ link, mtuBytes }: Attachment, host: ObservedSide): readonly string[] =>
-  host && host.link.mtuBytes !== mtuBytes
-    ? [`host end ${link} has MTU ${host.link.mtuBytes}, not ${mtuBytes}`]
-    : []
+function hostEndDifferences(attachment: Attachment, host: ObservedSide): readonly string[] {
+  if (!host) return []
+  const { link, mtuBytes, hostMac, mode } = attachment
+  const mac = host.link.mac ? formatMac(host.link.mac) : 'none'
+  return [
+    ...(host.link.mtuBytes === mtuBytes
+      ? []
+      : [`host end ${link} has MTU ${host.link.mtuBytes}, not ${mtuBytes}`]),
+    ...(mode === 'bridge' || mac === hostMac
+      ? []
+      : [`host end ${link} has MAC ${mac}, not ${hostMac}`]),
+  ]
+}
 
 const viaText = ({ gateway }: WiredRoute): string =>
   gateway ? ` via ${formatAddress(gateway)}` : ''

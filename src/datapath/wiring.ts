@@ -1,6 +1,13 @@
 import { type Address, formatAddress, parseAddress } from '../base/address.ts'
 import { type Mac, parseMac } from '../base/mac.ts'
-import { hostPrefix, networkOf, type Prefix, parsePrefix, samePrefix } from '../base/prefix.ts'
+import {
+  formatPrefix,
+  hostPrefix,
+  networkOf,
+  type Prefix,
+  parsePrefix,
+  samePrefix,
+} from '../base/prefix.ts'
 import { scopeLink } from '../wire/rtnl/route.ts'
 import type { AttachedRoute, Attachment } from './attachment.ts'
 
@@ -61,7 +68,7 @@ function routedWiring(attachment: Attachment): Wiring {
     ...wanted.flatMap(({ gateway }) => gateway ?? []),
   ])
   const toHops = hops.map((hop): WiredRoute => ({ destination: hostPrefix(hop), scope: scopeLink }))
-  const toSubnets = ips
+  const toSubnets = distinctBy(ips, ({ subnet }) => formatPrefix(subnet))
     .filter(({ subnet }) => !wanted.some(({ destination }) => samePrefix(destination, subnet)))
     .filter(({ subnet, address }) => subnet.bits < hostPrefix(address).bits)
     .map(({ subnet, gateway }): WiredRoute => ({ destination: subnet, gateway, onlink: true }))
@@ -150,6 +157,9 @@ export function macOf(text: string): Mac {
 export const subnetOf = (address: string, bits: number): Prefix =>
   networkOf({ address: addressOf(address), bits })
 
-const distinct = (addresses: readonly Address[]): readonly Address[] => [
-  ...new Map(addresses.map((address) => [formatAddress(address), address])).values(),
+const distinctBy = <T>(items: readonly T[], keyOf: (item: T) => string): readonly T[] => [
+  ...new Map(items.map((item) => [keyOf(item), item])).values(),
 ]
+
+const distinct = (addresses: readonly Address[]): readonly Address[] =>
+  distinctBy(addresses, formatAddress)

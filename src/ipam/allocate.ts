@@ -93,7 +93,30 @@ function takeNext(set: RangeSet, book: Book): Taken | LeaseFault {
     const { address, range } = released
     return { lease: { address, range, pool: poolName(range) } }
   }
-  return { kind: 'pool-full', pools: set.map(poolName) }
+  return takeLeftOver(set, book) ?? { kind: 'pool-full', pools: set.map(poolName) }
+}
+
+/** How far a pool is searched that seems full. */
+const leftOverSearchMax = 1n << 16n
+
+/**
+ * Addresses behind the cursor that are in no book of this pool: held by another pool's name when
+ * the cursor passed, and given back since (ranges were changed, and changed back).
+ */
+function takeLeftOver(set: RangeSet, book: Book): Taken | undefined {
+  for (const range of set) {
+    const pool = poolName(range)
+    const end = range.first.value + leftOverSearchMax
+    let candidate = range.first
+    for (
+      ;
+      candidate.value <= range.last.value && candidate.value < end;
+      candidate = offsetAddress(candidate, 1n)
+    )
+      if (!isGateway(range, candidate) && book.holderOf(candidate, pool) === undefined)
+        return { lease: { address: candidate, range, pool } }
+  }
+  return undefined
 }
 
 /**

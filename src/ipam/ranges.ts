@@ -50,14 +50,17 @@ export type Ranges = { readonly sets: readonly RangeSet[] } | { readonly fault: 
  * IPv4 broadcast. Unlike host-local, /31, /32, /127 and /128 are pools too (RFC 3021, RFC 6164):
  * every address of them, and no gateway unless one is given.
  */
-export function parseRanges(sets: readonly (readonly RangeText[])[], path: string): Ranges {
+export function parseRanges(
+  sets: readonly (readonly RangeText[])[],
+  pathOf: (set: number, range: number) => string,
+): Ranges {
   const parsed: Range[][] = []
   for (const [at, texts] of sets.entries()) {
     const set: Range[] = []
     for (const [index, text] of texts.entries()) {
-      const range = parseRange(text, `${path}[${at}][${index}]`)
+      const range = parseRange(text, pathOf(at, index))
       if ('path' in range) return { fault: range }
-      const clash = refuseClash({ range, set, earlier: parsed, path: `${path}[${at}][${index}]` })
+      const clash = refuseClash({ range, set, earlier: parsed, path: pathOf(at, index) })
       if (clash) return { fault: clash }
       set.push(range)
     }
@@ -158,3 +161,9 @@ export const isGateway = ({ gateway }: Range, address: Address): boolean =>
  */
 export const poolName = ({ first, last }: Range): string =>
   `${formatAddress(first)}-${formatAddress(last)}`
+
+/** Paths of ranges in one list: "ipam.ranges[0][1]". */
+export const listedAt =
+  (list: string) =>
+  (set: number, range: number): string =>
+    `${list}[${set}][${range}]`

@@ -9,7 +9,7 @@ import { isInRange, parseRanges, poolName, type RangeSet } from '../ipam/ranges.
 import type { RouteSocket } from '../kernel/route-socket.ts'
 import { bootMilliseconds } from '../store/boot.ts'
 import { LOCK_EX } from '../store/database.ts'
-import { directoryStamp, type HostLocalLease, readHostLocal } from '../store/host-local.ts'
+import { directoryStamp, type HostLocalLease, isFresh, readHostLocal } from '../store/host-local.ts'
 import type { Held, LeaseStore } from '../store/lease-store.ts'
 import { type Call, dataDirOf } from './context.ts'
 
@@ -23,12 +23,12 @@ export function rangeSetsOf({ config }: Call): readonly RangeSet[] {
   const given: Partial<RangeConfig> = { rangeStart, rangeEnd, gateway } as Partial<RangeConfig>
   const inline = subnet ? [[{ ...given, subnet }]] : []
   const fromRuntime = (runtimeConfig?.ipRanges ?? []).filter((set) => set.length > 0)
-  const sets = [
-    { path: 'runtimeConfig.ipRanges', texts: fromRuntime },
-    { path: 'ipam', texts: inline },
-    { path: 'ipam.ranges', texts: ipam.ranges ?? [] },
-  ]
-  const all = sets.flatMap(({ texts }) => texts)
+  const all = [...fromRuntime, ...inline, ...(ipam.ranges ?? [])]
+  const pathOf = (set: number, range: number): string => {
+    const listed = set - fromRuntime.length - inline.length
+    if (set < fromRuntime.length) return `runtimeConfig.ipRanges[${set}][${range}]`
+    return listed < 0 ? 'ipam' : `ipam.ranges[${listed}][${range}]`
+  }
   if (all.length === 0)
     throw fault(
       code.invalidConfig,
@@ -36,7 +36,7 @@ export function rangeSetsOf({ config }: Call): readonly RangeSet[] {
       'ipam has neither ranges nor subnet, and the runtime sent no ipRanges; give one, such as ' +
         '"ranges": [[{"subnet": "10.244.1.0/24"}]]',
     )
-  const parsed = parseRanges(all, 'ipam.ranges')
+  const parsed = parseRanges(all, pathOf)
   if ('fault' in parsed)
     throw fault(
       code.invalidConfig,
@@ -139,7 +139,7 @@ export function adoptLeases(call: Call, store: LeaseStore, host: RouteSocket): v
     for (const { address, container, ifname } of there)
       for (const lease of freeAmong(adopter, [address]))
         store.adopt({ network: call.id.network, container, ifname }, lease)
-    store.setMeta(key, directoryStamp(folder) ?? stamp)
+    store.setMeta(key, isFresh(folder) ? 'changing' : (directoryStamp(folder) ?? stamp))
   } finally {
     unlock()
   }

@@ -1,4 +1,5 @@
 import { closeSync, existsSync, mkdirSync, openSync, renameSync, statSync } from 'node:fs'
+import { dirname } from 'node:path/posix'
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
 
 /** Asks for an advisory lock on an open file; 0, or -errno (flock(2), with a time limit). */
@@ -47,7 +48,7 @@ export class Database {
 
   /** Waits for the lock, opens the file (makes it if need be) and begins the transaction. */
   static open(folder: string, schema: Schema, lock: Lock): Database {
-    mkdirSync(folder, { recursive: true, mode: 0o755 })
+    makeFolder(folder)
     const lockFd = openSync(`${folder}/tulle.lock`, 'a', 0o600)
     try {
       waitFor(lock(lockFd, LOCK_EX, lockWaitMilliseconds), folder)
@@ -115,6 +116,16 @@ function begin(path: string, schema: Schema): DatabaseSync {
 
 function beginOn(path: string, schema: Schema): DatabaseSync {
   const db = new DatabaseSync(path, { timeout: busyTimeoutMilliseconds })
+  try {
+    prepare(db, path, schema)
+  } catch (refusal) {
+    db.close()
+    throw refusal
+  }
+  return db
+}
+
+function prepare(db: DatabaseSync, path: string, schema: Schema): void {
   db.exec('pragma journal_mode = truncate; pragma synchronous = full; begin immediate')
   const version = Number(db.prepare('pragma user_version').get()?.user_version ?? 0)
   if (version > schema.version)
@@ -123,7 +134,29 @@ function beginOn(path: string, schema: Schema): DatabaseSync {
         `${schema.version}); install that version again, or move the file away when no pod runs`,
     )
   if (version === 0) db.exec(`${schema.text}; pragma user_version = ${schema.version}`)
-  return db
+  else refuseCut(db, path)
+}
+
+/** SQLite reads a page that is cut as if it ended in zeros. */
+function refuseCut(db: DatabaseSync, path: string): void {
+  const pages = Number(db.prepare('pragma page_count').get()?.page_count)
+  const pageBytes = Number(db.prepare('pragma page_size').get()?.page_size)
+  const { size } = statSync(path)
+  if (size !== pages * pageBytes)
+    throw new CorruptFile(`${path} has ${size} bytes, not ${pages} pages of ${pageBytes}`)
+}
+
+/** Node's own recursive mkdir tries for ever where a parent can't be made (under /proc, say). */
+function makeFolder(folder: string): void {
+  try {
+    mkdirSync(folder, { mode: 0o755 })
+  } catch (refusal) {
+    const { code } = refusal as NodeJS.ErrnoException
+    if (code === 'EEXIST') return
+    if (code !== 'ENOENT' || dirname(folder) === folder) throw refusal
+    makeFolder(dirname(folder))
+    mkdirSync(folder, { mode: 0o755 })
+  }
 }
 
 /** Kept for a person to look at. */
@@ -135,6 +168,13 @@ function moveAside(path: string): void {
 }
 
 const SQLITE_CORRUPT = 11
+
+/** What we find damaged ourselves, beside what SQLite finds. */
+export class CorruptFile extends Error {
+  override name = 'CorruptFile'
+  readonly errcode = SQLITE_CORRUPT
+}
+
 const SQLITE_NOTADB = 26
 
 export const isCorrupt = (refusal: unknown): boolean =>

@@ -21,6 +21,13 @@ export function directoryStamp(folder: string): string | undefined {
   return state?.isDirectory() ? `${state.ino} ${state.mtimeNs}` : undefined
 }
 
+/** Longer than a tick of any file system's clock: two changes in one tick leave one time behind. */
+const tickMillisecondsMax = 1000
+
+/** Changed so lately that another change might not show in its time. */
+export const isFresh = (folder: string): boolean =>
+  Date.now() - statSync(folder).mtimeMs < tickMillisecondsMax
+
 /**
  * The leases in a host-local directory that can belong to living pods: files older than the
  * machine's boot are what host-local leaks at every reboot, empty ones what it leaks at a power
@@ -31,8 +38,10 @@ export function readHostLocal(folder: string, bootMilliseconds: number): readonl
     const address = parseAddress(name)
     if (!address) return []
     const path = `${folder}/${name}`
+    const state = statSync(path)
+    if (!state.isFile()) return []
     const [container = '', ifname = ''] = readFileSync(path, 'utf8').trim().split(/\s+/)
-    const isStale = statSync(path).mtimeMs < bootMilliseconds
+    const isStale = state.mtimeMs < bootMilliseconds
     return isStale || container === '' ? [] : [{ address, container, ifname }]
   })
 }

@@ -2,7 +2,7 @@ import { type Address, addressKey, parseAddress } from '../base/address.ts'
 import type { Attachment, AttachmentId } from '../datapath/attachment.ts'
 import type { Book, Cursor } from '../ipam/allocate.ts'
 import { addressOfKey, bookOf } from './book.ts'
-import { Database, isCorrupt, type Lock } from './database.ts'
+import { CorruptFile, Database, isCorrupt, type Lock, type Row } from './database.ts'
 
 /** A pool of more addresses is never used up, so what it gets back is not kept for reuse. */
 const rememberedPoolMax = 1n << 24n
@@ -96,7 +96,7 @@ export class LeaseStore {
       container,
       ifname,
     )
-    return row && (JSON.parse(String(row.record)) as Attachment)
+    return row && recordOf(row)
   }
 
   /** Of one network, or of all. */
@@ -105,7 +105,7 @@ export class LeaseStore {
       network === undefined
         ? this.#db.all('select record from attachment')
         : this.#db.all('select record from attachment where network = ?', network)
-    return rows.map(({ record }) => JSON.parse(String(record)) as Attachment)
+    return rows.map(recordOf)
   }
 
   hasAttachments(): boolean {
@@ -269,6 +269,14 @@ export class LeaseStore {
         )
       else this.#db.run('delete from address where network = ? and address = ?', ...key)
     }
+  }
+}
+
+function recordOf({ record }: Row): Attachment {
+  try {
+    return JSON.parse(String(record)) as Attachment
+  } catch (cause) {
+    throw new CorruptFile('a record is no JSON', { cause })
   }
 }
 

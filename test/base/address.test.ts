@@ -193,6 +193,11 @@ for (const length of [0, 1, 3, 5, 6, 8, 15, 17])
     t.equal(addressFromBytes(new Uint8Array(length)), undefined)
   })
 
+test('addressKey is the digit of the family and 32 hex digits', async (t) => {
+  t.equal(addressKey({ family: 4, value: 0x0a010005n }), `4${'0'.repeat(24)}0a010005`)
+  t.equal(addressKey({ family: 6, value: max6 }), `6${'f'.repeat(32)}`)
+})
+
 test('addressKey orders and compares as addresses do', async (t) => {
   const comesFirst = (one: Address, other: Address): boolean =>
     one.family === other.family ? one.value < other.value : one.family < other.family

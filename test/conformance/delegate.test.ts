@@ -1,4 +1,4 @@
-import { symlinkSync } from 'node:fs'
+import { existsSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import {
@@ -16,7 +16,7 @@ import {
   refusalOf,
   type Version,
 } from '../support/attachment.ts'
-import { type Json, versions } from '../support/cni.ts'
+import { executable, type Json, versions } from '../support/cni.ts'
 import { type Host, withHost } from '../support/host.ts'
 import { Recorder } from '../support/recorder.ts'
 import { watchResidue } from '../support/residue.ts'
@@ -230,6 +230,25 @@ t.test('a plugin that is not there', (t) =>
       const text = `${refusalOf(ran)?.msg} ${refusalOf(ran)?.details}`
       t.ok(text.includes('nowhere') && text.includes(says), text)
     }
+    t.same(left(), [])
+  }),
+)
+
+/** A chain of processes without end, if it were taken at its word: here it ends at the third. */
+t.test('an IPAM that is ourselves', (t) =>
+  withHost((host) => {
+    const directory = join(host.directory, 'deep')
+    mkdirSync(directory)
+    const script = `#!/bin/sh\necho x >> ${directory}/depth
+[ $(/usr/bin/wc -l < ${directory}/depth) -gt 3 ] && exit 9\nexec ${executable}\n`
+    writeFileSync(join(directory, 'tulle'), script, { mode: 0o755 })
+    const conf = { ...network(host, 'routed'), ipam: { type: 'tulle' } }
+    const pod = host.pod()
+    const left = watchResidue(host, [pod.netns])
+    const ran = add(pod, conf, { path: directory })
+    t.same(errorFaults(ran), [])
+    t.equal(refusalOf(ran)?.code, 7, ran.stdout)
+    t.notOk(existsSync(join(directory, 'depth')), 'no second process is started')
     t.same(left(), [])
   }),
 )

@@ -39,6 +39,11 @@ const tolerated: readonly Readonly<{ why: string; claim: Partial<Claimed>; obser
       observed: movedAway,
     },
     {
+      why: 'a result without addresses, of a runtime that keeps half of it',
+      claim: { addresses: [] },
+      observed: untouched.routed,
+    },
+    {
       why: 'a result that tells of no MAC and no MTU, as before 1.1.0',
       claim: { mac: undefined, mtuBytes: undefined },
       observed: linkOn('routed', 'pod', { mac: otherMac, mtuBytes: 1400 }),

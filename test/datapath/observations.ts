@@ -25,6 +25,7 @@ const link = (name: string, index: IfIndex | undefined, mac: string): Link => ({
   index: index ?? (1 as IfIndex),
   name,
   flags: IFF_UP,
+  isOperational: true,
   mtuBytes: 1500,
   mac: parseMac(mac),
   kind: 'veth',

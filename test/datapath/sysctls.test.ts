@@ -27,6 +27,8 @@ const announce = 'pod should net/ipv4/conf/eth0/arp_notify=1'
 const podDeaf = `pod ${noAdvertisement}/eth0/accept_ra=0`
 const linkDeaf = `host ${noAdvertisement}/tul0123456789a/accept_ra=0`
 const bridgeDeaf = `host ${noAdvertisement}/cni0/accept_ra=0`
+// its link-local address, which it asks for neighbours from, is there at once
+const bridgeAtOnce = `host ${noAdvertisement}/cni0/accept_dad=0`
 const forward4 = 'host must net/ipv4/ip_forward=1'
 const forward6 = 'host must net/ipv6/conf/all/forwarding=1'
 
@@ -56,21 +58,21 @@ for (const { why, attachment, pod, host, forwarding } of [
     why: 'a bridge that is the gateway',
     attachment: attachmentOf('bridge', 'dual'),
     pod: [announce, podDeaf, ...bridged6],
-    host: [linkDeaf, bridgeDeaf, 'host must net/ipv6/conf/cni0/disable_ipv6=0'],
+    host: [linkDeaf, bridgeDeaf, bridgeAtOnce, 'host must net/ipv6/conf/cni0/disable_ipv6=0'],
     forwarding: [forward4, forward6],
   },
   {
     why: 'a bridge without an address: the node forwards nothing',
     attachment: l2('dual'),
     pod: [announce, podDeaf, ...bridged6],
-    host: [linkDeaf, bridgeDeaf],
+    host: [linkDeaf, bridgeDeaf, bridgeAtOnce],
     forwarding: [],
   },
   {
     why: 'an IPv4 bridge',
     attachment: l2('v4'),
     pod: [announce, podDeaf],
-    host: [linkDeaf, bridgeDeaf],
+    host: [linkDeaf, bridgeDeaf, bridgeAtOnce],
     forwarding: [],
   },
 ]) {

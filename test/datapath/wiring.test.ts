@@ -108,6 +108,16 @@ for (const { why, got, want } of [
     want: ['route fd00::/8'],
   },
   {
+    why: 'a bridge that is nobody’s gateway: straight out of the link',
+    got: routesOf(
+      attachmentOf('bridge', 'v4', {
+        ips: [{ address: '10.1.0.5', subnetBits: 24, gateway: null }],
+        routes: [{ dst: '10.9.0.0/16', gw: null }],
+      }),
+    ),
+    want: ['route 10.9.0.0/16'],
+  },
+  {
     why: 'one address is no subnet to have a route for',
     got: routesOf(
       attachmentOf('routed', 'v4', {

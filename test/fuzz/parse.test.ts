@@ -5,7 +5,7 @@ import { parseEnvironment } from '../../src/cni/environment.ts'
 import { formatFault } from '../../src/cni/fault.ts'
 import { formatResult, passThrough, readResult } from '../../src/cni/result.ts'
 import { parseAlias } from '../../src/datapath/mark.ts'
-import { parseRanges, type RangeText } from '../../src/ipam/ranges.ts'
+import { listedAt, parseRanges, type RangeText } from '../../src/ipam/ranges.ts'
 import { versions } from '../support/cni.ts'
 import { faultOrResult } from '../support/fault-of.ts'
 import { errorFaults, resultFaults } from '../support/shape.ts'
@@ -111,7 +111,7 @@ t.test('ranges are parsed, or refused by path', async () => {
   const property = fc.property(
     fc.array(fc.array(range, { maxLength: 3 }), { maxLength: 3 }),
     (sets) => {
-      const parsed = parseRanges(sets, 'ipam.ranges')
+      const parsed = parseRanges(sets, listedAt('ipam.ranges'))
       if ('fault' in parsed) return parsed.fault.path.startsWith('ipam.ranges')
       return parsed.sets.flat().every(({ first, last }) => first.value <= last.value)
     },

@@ -2,13 +2,13 @@ import fc from 'fast-check'
 import { test } from 'tap'
 import { type Address, formatAddress, parseAddress } from '../../src/base/address.ts'
 import { allocate, explainLeaseFault } from '../../src/ipam/allocate.ts'
-import { parseRanges, type RangeSet, type RangeText } from '../../src/ipam/ranges.ts'
+import { listedAt, parseRanges, type RangeSet, type RangeText } from '../../src/ipam/ranges.ts'
 import { holds } from '../base/law.ts'
 import { type Ledger, MapLedger } from './map-ledger.ts'
 import { PoolModel, type Predicted } from './pool-model.ts'
 
 function setsOf(texts: readonly (readonly RangeText[])[]): readonly RangeSet[] {
-  const parsed = parseRanges(texts, 'ranges')
+  const parsed = parseRanges(texts, listedAt('ranges'))
   if ('fault' in parsed) throw new Error(JSON.stringify(parsed.fault))
   return parsed.sets
 }

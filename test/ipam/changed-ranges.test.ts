@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { test } from 'tap'
 import { type Address, formatAddress, parseAddress } from '../../src/base/address.ts'
 import { allocate } from '../../src/ipam/allocate.ts'
-import { parseRanges, type RangeSet } from '../../src/ipam/ranges.ts'
+import { listedAt, parseRanges, type RangeSet } from '../../src/ipam/ranges.ts'
 import { holds } from '../base/law.ts'
 import { MapLedger } from './map-ledger.ts'
 import { PoolModel } from './pool-model.ts'
@@ -38,7 +38,7 @@ const addressOf = (text: string): Address => parseAddress(text) ?? { family: 4, 
 
 function rangeOf(from: number, size: number): readonly RangeSet[] {
   const texts = { subnet: '10.1.0.0/28', gateway: host(15), rangeStart: host(from) }
-  const parsed = parseRanges([[{ ...texts, rangeEnd: host(from + size - 1) }]], 'ranges')
+  const parsed = parseRanges([[{ ...texts, rangeEnd: host(from + size - 1) }]], listedAt('ranges'))
   return 'sets' in parsed ? parsed.sets : []
 }
 

@@ -3,13 +3,15 @@ import { formatAddress, parseAddress } from '../../src/base/address.ts'
 import {
   isGateway,
   isInRange,
+  listedAt,
   parseRanges,
   poolName,
   type Range,
   type RangeText,
 } from '../../src/ipam/ranges.ts'
 
-const read = (...sets: readonly (readonly RangeText[])[]) => parseRanges(sets, 'ipam.ranges')
+const read = (...sets: readonly (readonly RangeText[])[]) =>
+  parseRanges(sets, listedAt('ipam.ranges'))
 
 function rangeOf(text: RangeText): Range {
   const parsed = read([text])

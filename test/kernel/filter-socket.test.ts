@@ -58,8 +58,8 @@ for (const mode of modes)
       filter.attach(one, fillWith(one))
       t.strictSame(filter.missingElements(one), [])
       const guard = mode === 'routed' ? inetTable : bridgeTable
-      t.match(filter.rules(inetTable), rulesOf(inetTable, one))
-      t.match(filter.rules(guard), rulesOf(guard, one))
+      t.strictSame(filter.rules(inetTable), rulesOf(inetTable, one))
+      t.strictSame(filter.rules(guard), rulesOf(guard, one))
       t.equal(count(ruleset(room), 'comment "net/c1/eth0"'), elementsOf(one).length)
       filter.detach(one)
       t.equal(ruleset(room).includes('net/c1/eth0'), false)
@@ -76,6 +76,21 @@ test('attach of a second pod adds its elements alone, in one batch', (t) =>
     filter.attach(pod(2), nobodyLost)
     t.equal(filter.generation(), before + 1)
     t.strictSame([...filter.missingElements(pod(1)), ...filter.missingElements(pod(2))], [])
+  }))
+
+test('attach of a pod with other exceptions makes its chain alone', (t) =>
+  withFilter((room) => {
+    const { filter } = room
+    const other = pod(2, 'routed', { masqueradeExcept: ['192.0.2.0/24'] })
+    filter.attach(pod(1), fillWith(pod(1)))
+    filter.attach(other, nobodyLost)
+    t.strictSame(filter.missingElements(other), [])
+    const want = rulesOf(inetTable, other)
+    const found = filter.rules(inetTable)
+    t.strictSame(
+      found.filter((rule) => want.includes(rule)),
+      want,
+    )
   }))
 
 test('attach twice changes nothing that can be seen', (t) =>
@@ -109,7 +124,10 @@ test('after `nft flush ruleset` the next attach fills the tables with every pod'
     const before = ruleset(room)
     runNft(netns, 'flush', 'ruleset')
     t.equal(filter.missingElements(pod(1)).length, elementsOf(pod(1)).length)
-    for (const one of all) filter.attach(one, fillWith(...all))
+    filter.attach(pod(1), fillWith(...all))
+    for (const one of [0, 1, 3].map((at) => all[at]))
+      t.strictSame(one && filter.missingElements(one), [])
+    filter.attach(pod(3, 'bridge'), fillWith(...all))
     for (const one of all) t.strictSame(filter.missingElements(one), [])
     t.equal(ruleset(room).split('\n').length, before.split('\n').length)
   }))

@@ -21,6 +21,16 @@ export type Room = {
   readonly commit: (...changes: readonly Query[]) => readonly string[]
 }
 
+/** A socket that were not in its room would change the machine that runs the tests. */
+function stayInside(sockets: readonly { netnsCookie(): bigint | undefined }[]): void {
+  const own = new NetlinkSocket(native, -1, NETLINK_ROUTE)
+  const home = own.netnsCookie()
+  own.close()
+  const cookies = sockets.map((socket) => socket.netnsCookie())
+  if (home === undefined || cookies.some((cookie) => cookie === undefined || cookie === home))
+    throw new Error('Cannot use the room: a socket is in the namespace of this process')
+}
+
 /** Lends a room to the test and removes it, whatever happens. */
 export async function withRoom(use: (room: Room) => void | Promise<void>): Promise<void> {
   const netns = makeNetns('kernel')
@@ -28,12 +38,14 @@ export async function withRoom(use: (room: Room) => void | Promise<void>): Promi
   const rtnl = new NetlinkSocket(native, fd, NETLINK_ROUTE)
   const nft = new NetlinkSocket(native, fd, NETLINK_NETFILTER)
   const route = new RouteSocket(native, fd, 'the room')
+  const sockets = [rtnl, nft, route]
   const commit = (...changes: readonly Query[]) =>
     nft.commitBatch(nftBatch(changes)).map(({ at, errno }) => `message ${at}: errno ${errno}`)
   try {
+    stayInside(sockets)
     await use({ netns, fd, route, rtnl, nft, commit })
   } finally {
-    for (const socket of [rtnl, nft, route]) socket.close()
+    for (const socket of sockets) socket.close()
     closeSync(fd)
     netns.close()
   }

@@ -2,7 +2,7 @@ import { writeSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { formatAddress, parseAddress } from '../../src/base/address.ts'
 import { allocate } from '../../src/ipam/allocate.ts'
-import { parseRanges, type RangeSet } from '../../src/ipam/ranges.ts'
+import { listedAt, parseRanges, type RangeSet } from '../../src/ipam/ranges.ts'
 import { loadNative } from '../../src/kernel/native.ts'
 import { LeaseStore } from '../../src/store/lease-store.ts'
 import { attachmentOf } from '../datapath/attachments.ts'
@@ -12,7 +12,7 @@ import { attachmentOf } from '../datapath/attachments.ts'
 const [what = '', folder = '', name = '', count = '1'] = process.argv.slice(2)
 const { lock } = loadNative()
 const say = (text: string): void => void writeSync(1, `${text}\n`)
-const parsed = parseRanges([[{ subnet: '10.9.0.0/24' }]], 'ranges')
+const parsed = parseRanges([[{ subnet: '10.9.0.0/24' }]], listedAt('ranges'))
 const sets: readonly RangeSet[] = 'sets' in parsed ? parsed.sets : []
 
 function lease(store: LeaseStore, container: string): string {
