@@ -1,3 +1,4 @@
+import { encodeText } from '../base/bytes.ts'
 import { isName } from './environment.ts'
 import { code, fault } from './fault.ts'
 import validate, { type Violation } from './generated/validate-config.js'
@@ -95,6 +96,15 @@ export type NetworkConfig = {
 export function parseConfig(text: string): NetworkConfig {
   const { cniVersion, folded } = readConfig(text)
   if (!validate(folded)) throw violationFault(folded, validate.errors?.at(-1))
+  const { bridge } = folded as NetworkConfig
+  // JSON Schema counts characters, the kernel bytes.
+  if (bridge !== undefined && encodeText(bridge).length > 15)
+    throw violationFault(folded, {
+      instancePath: '/bridge',
+      schemaPath: '',
+      keyword: '',
+      params: {},
+    })
   return { ...(folded as NetworkConfig), cniVersion }
 }
 
@@ -252,45 +262,4 @@ const shownLengthMax = 120
 export function describe(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value)
   return text.length > shownLengthMax ? `${text.slice(0, shownLengthMax)}…` : text
-}
-
-/**
- * Keys of the reference plugins that Tulle reads but can't act on yet: silence would be a lie (code
- * 2). Not for DEL: what was refused on ADD must still be torn down.
- */
-export function refuseUnsupported(config: NetworkConfig): void {
-  const { vlan, vlanTrunk, preserveDefaultVlan, enabledad, disableContainerInterface } = config
-  const { ipMasqBackend, runtimeConfig } = config
-  const noVlan = 'drop it: Tulle has no VLANs on the bridge yet'
-  const ports = runtimeConfig?.portMappings
-  const unsupported: readonly [key: string, value: unknown, remedy: string][] = [
-    ['vlan', vlan || undefined, noVlan],
-    ['vlanTrunk', vlanTrunk?.length ? vlanTrunk : undefined, noVlan],
-    ['preserveDefaultVlan', preserveDefaultVlan, noVlan],
-    ['enabledad', enabledad || undefined, 'drop it: IPAM sees to it that an address is free'],
-    ['disableContainerInterface', disableContainerInterface || undefined, 'drop it'],
-    [
-      'ipMasqBackend',
-      ipMasqBackend === 'nftables' ? undefined : ipMasqBackend || undefined,
-      'use "nftables"',
-    ],
-    [
-      'runtimeConfig.portMappings',
-      ports?.length ? ports : undefined,
-      'drop capabilities.portMappings here and chain the portmap plugin',
-    ],
-    [
-      'runtimeConfig.bandwidth',
-      Object.keys(runtimeConfig?.bandwidth ?? {}).length > 0 ? runtimeConfig?.bandwidth : undefined,
-      'drop capabilities.bandwidth here and chain the bandwidth plugin',
-    ],
-  ]
-  const first = unsupported.find(([, value]) => value !== undefined)
-  if (!first) return
-  const [key, value, remedy] = first
-  throw fault(
-    code.unsupportedField,
-    `unsupported key ${key} in the network configuration`,
-    `${key} is ${describe(value)}; ${remedy}`,
-  )
 }

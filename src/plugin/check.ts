@@ -1,7 +1,7 @@
 import { formatAddress } from '../base/address.ts'
-import { refuseUnsupported } from '../cni/config.ts'
 import { code, fault } from '../cni/fault.ts'
 import { type Result, readResult } from '../cni/result.ts'
+import { refuseUnsupported } from '../cni/unsupported.ts'
 import { isAtLeast } from '../cni/version.ts'
 import type { Attachment } from '../datapath/attachment.ts'
 import { type Claimed, differences, type Observed } from '../datapath/difference.ts'

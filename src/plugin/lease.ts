@@ -1,11 +1,11 @@
 import { closeSync, openSync } from 'node:fs'
-import { type Address, formatAddress, parseAddress } from '../base/address.ts'
+import { type Address, formatAddress, offsetAddress, parseAddress } from '../base/address.ts'
 import type { RangeConfig } from '../cni/config.ts'
 import { code, fault } from '../cni/fault.ts'
 import { isAtLeast } from '../cni/version.ts'
 import { parseAlias } from '../datapath/mark.ts'
 import { allocate, explainLeaseFault, type Leased, type LeaseFault } from '../ipam/allocate.ts'
-import { isInRange, parseRanges, poolName, type RangeSet } from '../ipam/ranges.ts'
+import { isInRange, parseRanges, poolName, type Range, type RangeSet } from '../ipam/ranges.ts'
 import type { RouteSocket } from '../kernel/route-socket.ts'
 import { bootMilliseconds } from '../store/boot.ts'
 import { LOCK_EX } from '../store/database.ts'
@@ -50,8 +50,15 @@ export function rangeSetsOf({ config }: Call): readonly RangeSet[] {
       'too many range sets',
       `CNI ${cniVersion} carries one address a family; use cniVersion 0.3.0 or newer for more`,
     )
-  return parsed.sets
+  const reserves = config.mode === 'bridge' && (config.isGateway || config.isDefaultGateway)
+  return reserves ? parsed.sets.map((set) => set.map(withGateway)) : parsed.sets
 }
+
+/** A bridge that is a gateway takes the subnet's first address where the range names none. */
+const withGateway = (range: Range): Range => ({
+  ...range,
+  gateway: range.gateway ?? offsetAddress(range.subnet.address, 1n),
+})
 
 /**
  * Addresses that the runtime asks for: CNI_ARGS IP, args.cni.ips and the capability `ips`, all of

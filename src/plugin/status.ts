@@ -1,7 +1,7 @@
 import { accessSync, constants, existsSync } from 'node:fs'
 import { dirname } from 'node:path/posix'
-import { refuseUnsupported } from '../cni/config.ts'
 import { code, fault } from '../cni/fault.ts'
+import { refuseUnsupported } from '../cni/unsupported.ts'
 import { isAtLeast } from '../cni/version.ts'
 import { FilterSocket } from '../kernel/filter-socket.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'

@@ -133,6 +133,8 @@ function prepare(db: DatabaseSync, path: string, schema: Schema): void {
       `${path} was written by a newer Tulle (schema ${version}, this one knows ` +
         `${schema.version}); install that version again, or move the file away when no pod runs`,
     )
+  const isEmpty = db.prepare('select 1 from sqlite_master limit 1').get() === undefined
+  if (version === 0 && !isEmpty) throw new CorruptFile(`${path} has tables and no version`)
   if (version === 0) db.exec(`${schema.text}; pragma user_version = ${schema.version}`)
   else refuseCut(db, path)
 }

@@ -1,5 +1,6 @@
 import { test } from 'tap'
-import { parseConfig, refuseUnsupported } from '../../src/cni/config.ts'
+import { parseConfig } from '../../src/cni/config.ts'
+import { refuseUnsupported } from '../../src/cni/unsupported.ts'
 import { faultOf } from '../support/fault-of.ts'
 
 const config = (keys: object) => parseConfig(JSON.stringify({ name: 'net', ...keys }))

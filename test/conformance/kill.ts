@@ -1,12 +1,10 @@
 import type { Test } from 'tap'
 import {
-  add,
   added,
-  ask,
+  addedLater,
+  askLater,
   attach,
-  check,
-  del,
-  deleted,
+  attachLater,
   type Mode,
   netconf,
 } from '../support/attachment.ts'
@@ -20,6 +18,7 @@ import {
   wasKilled,
 } from '../support/faults.ts'
 import { type Host, type Pod, withHost } from '../support/host.ts'
+import { inPairs } from '../support/pairs.ts'
 import { watchResidue } from '../support/residue.ts'
 import { resultFaults } from '../support/shape.ts'
 
@@ -29,28 +28,28 @@ const network = (host: Host, mode: Mode): Json =>
 export type Killed = Readonly<{ mode: Mode; verb: 'ADD' | 'DEL' }>
 
 /** The call that dies: an ADD of a new pod, or the DEL of one that is attached. */
-function kill(pod: Pod, conf: Json, verb: Killed['verb'], place: Place): boolean {
-  if (verb === 'DEL') added(pod, conf)
-  return wasKilled(attach(verb, pod, conf, killedAt(place)))
+async function kill(pod: Pod, conf: Json, verb: Killed['verb'], place: Place): Promise<boolean> {
+  if (verb === 'DEL') await addedLater(pod, conf)
+  return wasKilled(await attachLater(verb, pod, conf, killedAt(place)))
 }
 
 type Recovery = (t: Test, killed: Killed, place: Place) => Promise<void>
 
 /** (a) DEL alone leaves nothing, (c) and the next ADD of the same pod is an ordinary one. */
 const byDel: Recovery = (t, { mode, verb }, place) =>
-  withHost((host) => {
+  withHost(async (host) => {
     const conf = network(host, mode)
     const pod = host.pod()
     const left = watchResidue(host, [pod.netns])
     const at = `${place.name} ${place.when}, DEL`
-    t.ok(kill(pod, conf, verb, place), `${at}: killed`)
-    const again = del(pod, conf)
+    t.ok(await kill(pod, conf, verb, place), `${at}: killed`)
+    const again = await attachLater('DEL', pod, conf)
     t.same([again.code, again.stdout], [0, ''], `${at} succeeds`)
     t.same(left(), [], `${at} leaves nothing`)
-    const ran = add(pod, conf)
+    const ran = await attachLater('ADD', pod, conf)
     t.equal(ran.code, 0, `${at}: the next ADD: ${ran.stdout}${ran.stderr}`)
     if (ran.code === 0) t.same(resultFaults(JSON.parse(ran.stdout), '1.1.0'), [])
-    deleted(pod, conf)
+    t.equal((await attachLater('DEL', pod, conf)).code, 0)
     t.same(left(), [], `${at}: and its DEL leaves nothing`)
   })
 
@@ -58,32 +57,33 @@ const listed = 'cni.dev/valid-attachments'
 
 /** (b) GC alone, with an empty list, leaves nothing; every other time the netns is gone by then. */
 const byGc: Recovery = (t, { mode, verb }, place) =>
-  withHost((host) => {
+  withHost(async (host) => {
     const conf = network(host, mode)
     const pod = host.pod()
     const left = watchResidue(host, [pod.netns])
     const at = `${place.name} ${place.when}, GC`
-    t.ok(kill(pod, conf, verb, place), `${at}: killed`)
+    t.ok(await kill(pod, conf, verb, place), `${at}: killed`)
     if (place.when % 2 === 0) pod.netns.close()
-    const ran = ask('GC', host, { ...conf, [listed]: [] })
+    const ran = await askLater('GC', host, { ...conf, [listed]: [] })
     t.same([ran.code, ran.stdout], [0, ''], `${at} succeeds`)
     t.same(left(), [], `${at} leaves nothing`)
   })
 
 /** The same beside a living pod, which GC lists and which must not be harmed. */
 const byGcBeside: Recovery = (t, { mode, verb }, place) =>
-  withHost((host) => {
+  withHost(async (host) => {
     const conf = network(host, mode)
     const [living, pod] = [host.pod(), host.pod()]
-    const result = added(living, conf)
+    const prevResult = await addedLater(living, conf)
     const left = watchResidue(host, [living.netns, pod.netns])
     const at = `${place.name} ${place.when}, GC beside a living pod`
-    t.ok(kill(pod, conf, verb, place), `${at}: killed`)
+    t.ok(await kill(pod, conf, verb, place), `${at}: killed`)
     const valid = [{ containerID: living.container, ifname: living.ifname }]
-    const ran = ask('GC', host, { ...conf, [listed]: valid })
+    const ran = await askLater('GC', host, { ...conf, [listed]: valid })
     t.same([ran.code, ran.stdout], [0, ''], `${at} succeeds`)
     t.same(left(), [], `${at} leaves only that one`)
-    t.equal(check(living, conf, result).code, 0, `${at}: CHECK agrees with it`)
+    const checked = await attachLater('CHECK', living, { ...conf, prevResult })
+    t.equal(checked.code, 0, `${at}: CHECK agrees with it`)
   })
 
 /** Every place where the call can die, on an empty node or beside a living pod. */
@@ -104,9 +104,9 @@ async function placesFor(t: Test, { mode, verb }: Killed, living: number): Promi
 
 /** SIGKILL at every call that changes the world, one run each. */
 export async function killEverywhere(t: Test, killed: Killed): Promise<void> {
-  for (const place of await placesFor(t, killed, 0)) {
+  await inPairs(await placesFor(t, killed, 0), async (place) => {
     await byDel(t, killed, place)
     await byGc(t, killed, place)
-  }
-  for (const place of await placesFor(t, killed, 1)) await byGcBeside(t, killed, place)
+  })
+  await inPairs(await placesFor(t, killed, 1), (place) => byGcBeside(t, killed, place))
 }

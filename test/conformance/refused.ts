@@ -1,8 +1,16 @@
 import type { Test } from 'tap'
-import { add, added, attach, del, deleted, type Mode, netconf } from '../support/attachment.ts'
+import {
+  added,
+  addedLater,
+  attach,
+  attachLater,
+  type Mode,
+  netconf,
+} from '../support/attachment.ts'
 import type { Json } from '../support/cni.ts'
 import { countCalls, type Place, placesOf, refusable, refusedAt } from '../support/faults.ts'
 import { type Host, withHost } from '../support/host.ts'
+import { inPairs } from '../support/pairs.ts'
 import { watchResidue } from '../support/residue.ts'
 import { errorFaults, resultFaults } from '../support/shape.ts'
 
@@ -26,16 +34,16 @@ const errnoOf: Readonly<Record<string, readonly string[]>> = {
 
 /** An ADD that fails leaves nothing, by itself; one that goes on gives a good result. */
 async function expectNothing(t: Test, mode: Mode, place: Place, errno: string): Promise<void> {
-  await withHost((host) => {
+  await withHost(async (host) => {
     const conf = network(host, mode)
     const [living, pod] = [host.pod(), host.pod()]
-    if (place.when % 2 === 0) added(living, conf)
+    if (place.when % 2 === 0) await addedLater(living, conf)
     const left = watchResidue(host, [living.netns, pod.netns])
     const at = `${errno} at ${place.name} ${place.when}`
-    const ran = add(pod, conf, refusedAt(place, errno))
+    const ran = await attachLater('ADD', pod, conf, refusedAt(place, errno))
     if (ran.code === 0) {
       t.same(resultFaults(JSON.parse(ran.stdout), '1.1.0'), [], `${at}: survived`)
-      deleted(pod, conf)
+      t.equal((await attachLater('DEL', pod, conf)).code, 0)
     } else {
       t.same(errorFaults(ran), [], `${at}: ${ran.stdout}${ran.stderr}`)
     }
@@ -45,15 +53,15 @@ async function expectNothing(t: Test, mode: Mode, place: Place, errno: string): 
 
 /** A DEL that fails says so, and the next one finishes the work. */
 async function expectRepeatable(t: Test, mode: Mode, place: Place, errno: string): Promise<void> {
-  await withHost((host) => {
+  await withHost(async (host) => {
     const conf = network(host, mode)
     const pod = host.pod()
     const left = watchResidue(host, [pod.netns])
-    added(pod, conf)
+    await addedLater(pod, conf)
     const at = `DEL, ${errno} at ${place.name} ${place.when}`
-    const ran = del(pod, conf, refusedAt(place, errno))
+    const ran = await attachLater('DEL', pod, conf, refusedAt(place, errno))
     if (ran.code !== 0) t.same(errorFaults(ran), [], `${at}: ${ran.stdout}${ran.stderr}`)
-    deleted(pod, conf)
+    t.equal((await attachLater('DEL', pod, conf)).code, 0)
     t.same(left(), [], `${at}: the next DEL leaves nothing`)
   })
 }
@@ -75,11 +83,11 @@ async function placesFor(t: Test, mode: Mode, verb: 'ADD' | 'DEL'): Promise<read
 export async function refuseEverywhere(t: Test, mode: Mode): Promise<void> {
   // the way into the pod's namespace; the way back is never refused to who came in
   await expectNothing(t, mode, { name: 'setns', when: 1 }, 'EPERM')
-  for (const place of await placesFor(t, mode, 'ADD')) {
+  await inPairs(await placesFor(t, mode, 'ADD'), async (place) => {
     for (const errno of errnoOf[place.name] ?? []) await expectNothing(t, mode, place, errno)
-  }
-  for (const place of await placesFor(t, mode, 'DEL')) {
+  })
+  await inPairs(await placesFor(t, mode, 'DEL'), async (place) => {
     const [errno = 'EPERM'] = errnoOf[place.name] ?? []
     await expectRepeatable(t, mode, place, errno)
-  }
+  })
 }

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { parseConfig, refuseUnsupported } from '../../src/cni/config.ts'
+import { parseConfig } from '../../src/cni/config.ts'
+import { refuseUnsupported } from '../../src/cni/unsupported.ts'
 import { parseEnvironment } from '../../src/cni/environment.ts'
 import { formatFault } from '../../src/cni/fault.ts'
 import { formatResult, passThrough, readResult } from '../../src/cni/result.ts'

@@ -12,7 +12,7 @@ const pods = Array.from({ length: Number(count) }, (_, at) =>
 )
 let lost = 0
 for (const [at, pod] of pods.entries()) {
-  const known = storeOf(...pods.slice(0, at + 1))
+  const known = storeOf(...(what === 'attach' ? pods.slice(0, at + 1) : [pod]))
   filter.attach(pod, (fill) => {
     lost += 1
     known(fill)

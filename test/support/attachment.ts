@@ -82,17 +82,24 @@ export const attach = (verb: PodVerb, pod: Pod, conf: Json | string, extra: Extr
 export const attachLater = (verb: PodVerb, pod: Pod, conf: Json, extra: Extra = {}): Promise<Ran> =>
   callLater(podCall(verb, pod, conf, extra))
 
-/** A verb that is about no pod: STATUS, GC, VERSION. */
-export function ask(
-  verb: 'STATUS' | 'GC' | 'VERSION',
-  host: Host,
-  conf: Json | string,
-  extra: Extra = {},
-): Ran {
-  const bin = onlyOurs(host)
-  const env = { PATH: bin, ...extra.env }
-  return call({ verb, conf, node: host.netns, path: bin, ...extra, env })
+/** ADD that has to succeed, among others at the same time. */
+export async function addedLater(pod: Pod, conf: Json): Promise<Result> {
+  return resultOf(await attachLater('ADD', pod, conf))
 }
+
+export type NodeVerb = 'STATUS' | 'GC' | 'VERSION'
+
+function nodeCall(verb: NodeVerb, host: Host, conf: Json | string, extra: Extra): Call {
+  const bin = onlyOurs(host)
+  return { verb, conf, node: host.netns, path: bin, ...extra, env: { PATH: bin, ...extra.env } }
+}
+
+/** A verb that is about no pod. */
+export const ask = (verb: NodeVerb, host: Host, conf: Json | string, extra: Extra = {}): Ran =>
+  call(nodeCall(verb, host, conf, extra))
+
+export const askLater = (verb: NodeVerb, host: Host, conf: Json): Promise<Ran> =>
+  callLater(nodeCall(verb, host, conf, {}))
 
 export const add = (pod: Pod, conf: Json | string, extra: Extra = {}): Ran =>
   attach('ADD', pod, conf, extra)
@@ -123,12 +130,14 @@ export type Result = Readonly<{
   dns?: Json
 }>
 
-/** ADD that has to succeed: its result, parsed. */
-export function added(pod: Pod, conf: Json, extra: Extra = {}): Result {
-  const ran = add(pod, conf, extra)
+function resultOf(ran: Ran): Result {
   if (ran.code !== 0) throw new Error(`ADD exited ${ran.code}: ${ran.stdout}${ran.stderr}`)
   return JSON.parse(ran.stdout) as Result
 }
+
+/** ADD that has to succeed: its result, parsed. */
+export const added = (pod: Pod, conf: Json, extra: Extra = {}): Result =>
+  resultOf(add(pod, conf, extra))
 
 /** DEL that has to succeed in silence. */
 export function deleted(pod: Pod, conf: Json | string, extra: Extra = {}): void {
