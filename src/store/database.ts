@@ -1,4 +1,12 @@
-import { closeSync, existsSync, mkdirSync, openSync, renameSync, statSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  statSync,
+} from 'node:fs'
 import { dirname } from 'node:path/posix'
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
 
@@ -108,7 +116,7 @@ function begin(path: string, schema: Schema): DatabaseSync {
   try {
     return beginOn(path, schema)
   } catch (refusal) {
-    if (!isCorrupt(refusal)) throw refusal
+    if (!isCorrupt(refusal) && !hasOddHeader(path)) throw refusal
     moveAside(path)
     return beginOn(path, schema)
   }
@@ -159,6 +167,19 @@ function makeFolder(folder: string): void {
     makeFolder(dirname(folder))
     mkdirSync(folder, { mode: 0o755 })
   }
+}
+
+/**
+ * SQLite takes damage in these bytes of its header (sqlite.org/fileformat.html 1.3) for a file that
+ * is read-only or of a later format: write and read version, schema format.
+ */
+function hasOddHeader(path: string): boolean {
+  if (!existsSync(path)) return false
+  const header = readFileSync(path)
+  if (header.length < 100) return header.length > 0
+  const isVersion = (value: number): boolean => value === 1 || value === 2
+  const format = header.readUInt32BE(44)
+  return !isVersion(header.readUInt8(18)) || !isVersion(header.readUInt8(19)) || format > 4
 }
 
 /** Kept for a person to look at. */

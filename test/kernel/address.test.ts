@@ -1,8 +1,11 @@
 import { test } from 'tap'
 import { formatPrefix } from '../../src/base/prefix.ts'
+import { RouteSocket } from '../../src/kernel/route-socket.ts'
+import { encodeMessage } from '../../src/wire/netlink/message.ts'
 import { deleteAddress, dumpAddresses, newAddress } from '../../src/wire/rtnl/address.ts'
 import { newBridge, setLink } from '../../src/wire/rtnl/link.ts'
-import { mac, prefix } from '../wire/values.ts'
+import { link, mac, prefix } from '../wire/values.ts'
+import { datagram, done, FakeNative } from './fake-native.ts'
 import { type Room, refusalOf, withRoom } from './sockets.ts'
 
 /** A bridge without ports takes addresses; IPv6 ones would stay tentative for ever under DAD. */
@@ -108,6 +111,16 @@ test('addresses of `ip`: peer, broadcast, label, lifetimes; of one link only', (
     t.strictSame(route.addresses(br1).map(formatPrefix), ['10.9.0.1/24'])
     t.equal(rtnl.ask('list', dumpAddresses(br1)).length, 1, 'the kernel filters: strict checking')
   }))
+
+test('addresses of one link, from a kernel that answers those of every link', async (t) => {
+  const answer = (index: number, text: string) => (sequence: number) => {
+    const { body } = newAddress({ link: link(index), prefix: prefix(text), noPrefixRoute: false })
+    return encodeMessage({ type: 20, flags: 2, sequence, body })
+  }
+  const all = datagram(answer(3, '10.1.0.3/24'), answer(4, '10.1.0.4/24'), done())
+  const route = new RouteSocket(new FakeNative([[all]]).native, -1, 'the fake')
+  t.strictSame(route.addresses(link(4)).map(formatPrefix), ['10.1.0.4/24'])
+})
 
 for (const row of [
   { why: 'a link that is not there', link: 4711, prefix: '10.1.0.1/24', errno: 19 },

@@ -47,6 +47,7 @@ const fillWith =
   (fill: (all: readonly Attachment[]) => void): void =>
     fill(all)
 const NFT_MSG_NEWTABLE = 10 << 8
+const NFT_MSG_DELTABLE = NFT_MSG_NEWTABLE | 2
 const ruleset = ({ netns }: Room): string => runNft(netns, 'list', 'ruleset')
 const count = (text: string, word: string): number => text.split(word).length - 1
 
@@ -244,12 +245,14 @@ test("dropEmptyTables leaves tables in use, and other people's", (t) =>
 test('dropEmptyTables leaves a table that is filled while it looks', (t) =>
   withRoom((room) => {
     const late = new FilterSocket(living(room.fd))
-    let sends = 0
+    let isLate = false
     const meddled: Native = {
       ...living(room.fd),
-      // behind the second question: the generation is read, the sets are being listed
+      // every set was seen to be empty, and the tables are about to go
       send: (fd, bytes, length) => {
-        if (++sends === 3) late.attach(pod(2), fillWith(pod(2)))
+        const types = typesOf(Buffer.from(bytes.subarray(0, length)))
+        if (!isLate && types.includes(NFT_MSG_DELTABLE)) late.attach(pod(2), nobodyLost)
+        isLate ||= types.includes(NFT_MSG_DELTABLE)
         return native.send(fd, bytes, length)
       },
     }
@@ -257,6 +260,7 @@ test('dropEmptyTables leaves a table that is filled while it looks', (t) =>
     late.detach(pod(1))
     const filter = new FilterSocket(meddled)
     filter.dropEmptyTables()
+    t.equal(isLate, true)
     t.strictSame(late.missingElements(pod(2)), [])
     for (const socket of [late, filter]) socket.close()
   }))

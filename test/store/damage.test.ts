@@ -47,6 +47,9 @@ function ask(store: LeaseStore): object {
   return told
 }
 
+/** A shorter file holds nothing that is worth keeping. */
+const headerBytes = 100
+
 type Outcome = 'kept' | 'moved aside' | 'damaged' | `refused: ${string}`
 
 /**
@@ -75,8 +78,9 @@ function outcomeOf(
   if (told === whole) return 'kept'
   if (told !== empty) return 'damaged'
   const [kept] = aside
+  const { length = 0 } = files['tulle.db'] ?? {}
   const isKept = kept !== undefined && readFileSync(`${folder}/${kept}`).length > 0
-  if (!isKept && files['tulle.db']?.length !== 0) throw new Error('the damaged file is gone')
+  if (!isKept && length >= headerBytes) throw new Error('the damaged file is gone')
   return 'moved aside'
 }
 
@@ -179,7 +183,6 @@ for (const [why, damage] of Object.entries(damages)) {
 for (const byte of [0x00, 0xff]) {
   test(`any byte of the file's header is ${byte}: opened or moved aside`, async (t) =>
     withStore(({ whole, bytes, folder }) => {
-      const headerBytes = 100
       const odd: string[] = []
       for (let at = 0; at < headerBytes; at++) {
         const damaged = over(bytes)({ at, by: Uint8Array.of(byte) })

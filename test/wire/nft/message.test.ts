@@ -141,7 +141,7 @@ for (const row of [
     t.equal(payload && Buffer.from(payload).toString('hex'), row.want.replaceAll(' ', ''))
   })
 
-test('cutComment is what the kernel will show of a comment: readComment of commentData', async (t) => {
+test('cutComment is what the kernel shows: readComment of commentData', async (t) => {
   const comment = fc.string({ unit: 'binary', maxLength: 200 }).filter((one) => {
     const readable = !one.includes('\0') && !one.startsWith('\ufeff')
     return one.length > 0 && one.isWellFormed() && readable
