@@ -151,6 +151,7 @@ function prepare(db: DatabaseSync, path: string, schema: Schema): void {
 function refuseCut(db: DatabaseSync, path: string): void {
   const pages = Number(db.prepare('pragma page_count').get()?.page_count)
   const pageBytes = Number(db.prepare('pragma page_size').get()?.page_size)
+  if (hasOddHeader(path)) throw new CorruptFile(`${path} has an odd header`)
   const { size } = statSync(path)
   if (size !== pages * pageBytes)
     throw new CorruptFile(`${path} has ${size} bytes, not ${pages} pages of ${pageBytes}`)
@@ -169,14 +170,19 @@ function makeFolder(folder: string): void {
   }
 }
 
+const headerBytes = 100
+
 /**
  * SQLite takes damage in these bytes of its header (sqlite.org/fileformat.html 1.3) for a file that
  * is read-only or of a later format: write and read version, schema format.
  */
 function hasOddHeader(path: string): boolean {
   if (!existsSync(path)) return false
-  const header = readFileSync(path)
-  if (header.length < 100) return header.length > 0
+  const header = Buffer.alloc(headerBytes)
+  const fd = openSync(path, 'r')
+  const length = readSync(fd, header)
+  closeSync(fd)
+  if (length < headerBytes) return length > 0
   const isVersion = (value: number): boolean => value === 1 || value === 2
   const format = header.readUInt32BE(44)
   return !isVersion(header.readUInt8(18)) || !isVersion(header.readUInt8(19)) || format > 4

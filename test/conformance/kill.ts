@@ -94,9 +94,8 @@ async function placesFor(t: Test, { mode, verb }: Killed, living: number): Promi
     for (let count = 0; count < living; count += 1) added(host.pod(), conf)
     const pod = host.pod()
     if (verb === 'DEL') added(pod, conf)
-    const counts = countCalls(host, changing, (extra) => attach(verb, pod, conf, extra))
-    places.push(...placesOf(counts))
-    t.comment(`calls: ${[...counts].map(([name, count]) => `${name} ${count}`).join(', ')}`)
+    places.push(...placesOf(host, changing, (extra) => attach(verb, pod, conf, extra)))
+    t.comment(places.map(({ name, when }) => `${name} ${when}`).join(', '))
     t.ok(places.length > 8, `${places.length} places to die at`)
   })
   return places

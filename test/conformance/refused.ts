@@ -8,7 +8,7 @@ import {
   netconf,
 } from '../support/attachment.ts'
 import type { Json } from '../support/cni.ts'
-import { countCalls, type Place, placesOf, refusable, refusedAt } from '../support/faults.ts'
+import { type Place, placesOf, refusable, refusedAt } from '../support/faults.ts'
 import { type Host, withHost } from '../support/host.ts'
 import { inPairs } from '../support/pairs.ts'
 import { watchResidue } from '../support/residue.ts'
@@ -72,9 +72,8 @@ async function placesFor(t: Test, mode: Mode, verb: 'ADD' | 'DEL'): Promise<read
     const conf = network(host, mode)
     const pod = host.pod()
     if (verb === 'DEL') added(pod, conf)
-    const counts = countCalls(host, refusable, (extra) => attach(verb, pod, conf, extra))
-    places.push(...placesOf(counts))
-    t.comment(`calls: ${[...counts].map(([name, count]) => `${name} ${count}`).join(', ')}`)
+    places.push(...placesOf(host, refusable, (extra) => attach(verb, pod, conf, extra)))
+    t.comment(places.map(({ name, when }) => `${name} ${when}`).join(', '))
     t.ok(places.length > 8, `${places.length} places to refuse at`)
   })
   return places

@@ -73,6 +73,15 @@ test('somebody attaches between the making of a table and its filling', async (t
       t.strictSame(filter.missingElements(one), [], `${one.container} has all that it had`)
   }))
 
+test('somebody clears up between the making of a table and its filling', async (t) =>
+  withScene(({ open }) => {
+    const one = podNumber(1)
+    const other = open()
+    const filter = open(afterFirst(NEWTABLE, () => other.dropEmptyTables()))
+    t.doesNotThrow(() => filter.attach(one, storeOf(one)))
+    t.strictSame(filter.missingElements(one), [])
+  }))
+
 test('somebody makes the table at the same moment', async (t) =>
   withScene(({ open }) => {
     const [racer, late] = [podNumber(2), podNumber(3)]

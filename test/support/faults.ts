@@ -50,39 +50,34 @@ const strace = (names: readonly string[], rest: readonly string[]): readonly str
   ...rest,
 ]
 
+export type Place = Readonly<{ name: string; when: number }>
+
+/** What libuv tells its threads, and the plugin's own library on its way into memory. */
+const inside = /^\d*\s*\w+\(\d+<(anon_inode|.*\(deleted\)>)/
+
 /**
- * How often one thread makes each of these calls. strace counts per thread and per call, so "the
- * third sendto" is the same place in every run.
+ * Every one of these calls that a run makes, as a place where a fault can be put. strace counts per
+ * thread and per call, so "the third sendto" is the same place in every run.
  */
-export function countCalls(
+export function placesOf(
   host: Host,
   names: readonly string[],
   ask: (extra: Extra) => Ran,
-): ReadonlyMap<string, number> {
+): readonly Place[] {
   const file = join(host.directory, 'trace')
-  const ran = ask({ wrapper: strace(names, [fast, '-o', file]) })
-  if (ran.code !== 0) throw new Error(`Cannot count calls: ${ran.stdout}${ran.stderr}`)
+  const ran = ask({ wrapper: strace(names, [fast, '-y', '-o', file]) })
+  if (ran.code !== 0) throw new Error(`Cannot trace the calls: ${ran.stdout}${ran.stderr}`)
   const perThread = new Map<string, number>()
+  const places = new Map<string, Place>()
   for (const line of readFileSync(file, 'utf8').split('\n')) {
     const [, thread, name] = /^(\d*)\s*(\w+)\(/.exec(line) ?? []
     if (thread === undefined || name === undefined) continue
-    perThread.set(`${name} ${thread}`, (perThread.get(`${name} ${thread}`) ?? 0) + 1)
+    const when = (perThread.get(`${name} ${thread}`) ?? 0) + 1
+    perThread.set(`${name} ${thread}`, when)
+    if (!inside.test(line)) places.set(`${name} ${when}`, { name, when })
   }
-  const most = new Map<string, number>()
-  for (const [key, count] of perThread) {
-    const [name = ''] = key.split(' ')
-    most.set(name, Math.max(most.get(name) ?? 0, count))
-  }
-  return most
+  return [...places.values()]
 }
-
-export type Place = Readonly<{ name: string; when: number }>
-
-/** Every call of a run, as a place where a fault can be put. */
-export const placesOf = (counts: ReadonlyMap<string, number>): readonly Place[] =>
-  [...counts].flatMap(([name, count]) =>
-    Array.from({ length: count }, (_, index) => ({ name, when: index + 1 })),
-  )
 
 /**
  * Dies as the call is entered, before the kernel does anything for it. Not `fast`: strace 6.1
