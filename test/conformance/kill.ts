@@ -9,14 +9,7 @@ import {
   netconf,
 } from '../support/attachment.ts'
 import type { Json } from '../support/cni.ts'
-import {
-  changing,
-  countCalls,
-  killedAt,
-  type Place,
-  placesOf,
-  wasKilled,
-} from '../support/faults.ts'
+import { changing, killedAt, type Place, placesOf, wasKilled } from '../support/faults.ts'
 import { type Host, type Pod, withHost } from '../support/host.ts'
 import { inPairs } from '../support/pairs.ts'
 import { watchResidue } from '../support/residue.ts'
