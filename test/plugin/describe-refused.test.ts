@@ -112,6 +112,10 @@ for (const { why, keys } of [
   { why: 'routed with another plugin', keys: { ipam: { type: 'calico-ipam' } } },
   { why: 'a bridge without addresses', keys: { mode: 'bridge' } },
   { why: 'a bridge with an empty ipam', keys: { mode: 'bridge', ipam: {} } },
+  {
+    why: 'the oldest version whose result may be without an address',
+    keys: { cniVersion: '0.3.0', mode: 'bridge' },
+  },
   { why: 'the oldest version, with addresses', keys: { cniVersion: '0.1.0', ipam: hostLocal } },
   { why: 'hairpin alone', keys: { mode: 'bridge', hairpinMode: true } },
   {

@@ -123,6 +123,24 @@ for (const { why, request, want } of [
     want: { ...routedPod, ips: [{ address: '10.1.0.4', subnetBits: 31, gateway: null }] },
   },
   {
+    why: 'nor does isGateway give it one: there is no bridge',
+    request: { keys: { isGateway: true }, ips: ['10.1.0.4/31'] },
+    want: { ...routedPod, ips: [{ address: '10.1.0.4', subnetBits: 31, gateway: null }] },
+  },
+  {
+    why: 'the least MTU of IPv6',
+    request: { keys: { mtu: 1280 }, ips: dualIps, routes: [{ dst: '10.0.0.0/8' }] },
+    want: {
+      ...routedPod,
+      mtuBytes: 1280,
+      ips: dual,
+      routes: [
+        { dst: '10.0.0.0/8', gw: null },
+        { dst: '::/0', gw: null },
+      ],
+    },
+  },
+  {
     why: 'routes of one family leave the other its default route',
     request: { ips: dualIps, routes: [{ dst: '10.0.0.0/8' }] },
     want: {

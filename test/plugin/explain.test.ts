@@ -87,6 +87,12 @@ const rows: readonly Readonly<{ why: string; refusal: unknown; code: number; det
       code: 199,
       details: /TypeError: x is not a function \| .*explain\.test\.ts.*; please report this/,
     },
+    {
+      why: 'a bug that Node finds: its code is no errno',
+      refusal: thrownBy(() => Buffer.alloc(-1)),
+      code: 199,
+      details: /out of range/,
+    },
     { why: 'a text', refusal: 'odd', code: 199, details: /^odd; please report/ },
     { why: 'nothing', refusal: undefined, code: 199, details: /^undefined; please report/ },
     { why: 'null', refusal: null, code: 199, details: /^null; please report/ },
