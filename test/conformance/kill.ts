@@ -20,13 +20,19 @@ const network = (host: Host, mode: Mode): Json =>
 
 export type Killed = Readonly<{ mode: Mode; verb: 'ADD' | 'DEL' }>
 
-/** The call that dies: an ADD of a new pod, or the DEL of one that is attached. */
-async function kill(pod: Pod, conf: Json, verb: Killed['verb'], place: Place): Promise<boolean> {
+/**
+ * The call that dies: an ADD of a new pod, or the DEL of one that is attached. Where the plugin
+ * waits for the kernel the number of its calls varies, so the very last place may not be reached.
+ */
+async function kill(pod: Pod, conf: Json, verb: Killed['verb'], place: Place): Promise<string> {
   if (verb === 'DEL') await addedLater(pod, conf)
-  return wasKilled(await attachLater(verb, pod, conf, killedAt(place)))
+  const ran = await attachLater(verb, pod, conf, killedAt(place))
+  if (wasKilled(ran)) return 'killed'
+  return ran.code === 0 ? 'survived' : `exit ${ran.code}: ${ran.stdout}`
 }
 
-type Recovery = (t: Test, killed: Killed, place: Place) => Promise<void>
+/** How the call ended, after everything has been checked that follows from it. */
+type Recovery = (t: Test, killed: Killed, place: Place) => Promise<string>
 
 /** (a) DEL alone leaves nothing, (c) and the next ADD of the same pod is an ordinary one. */
 const byDel: Recovery = (t, { mode, verb }, place) =>
@@ -35,7 +41,8 @@ const byDel: Recovery = (t, { mode, verb }, place) =>
     const pod = host.pod()
     const left = watchResidue(host, [pod.netns])
     const at = `${place.name} ${place.when}, DEL`
-    t.ok(await kill(pod, conf, verb, place), `${at}: killed`)
+    const ending = await kill(pod, conf, verb, place)
+    t.match(ending, /^(killed|survived)$/, at)
     const again = await attachLater('DEL', pod, conf)
     t.same([again.code, again.stdout], [0, ''], `${at} succeeds`)
     t.same(left(), [], `${at} leaves nothing`)
@@ -44,6 +51,7 @@ const byDel: Recovery = (t, { mode, verb }, place) =>
     if (ran.code === 0) t.same(resultFaults(JSON.parse(ran.stdout), '1.1.0'), [])
     t.equal((await attachLater('DEL', pod, conf)).code, 0)
     t.same(left(), [], `${at}: and its DEL leaves nothing`)
+    return ending
   })
 
 const listed = 'cni.dev/valid-attachments'
@@ -55,11 +63,13 @@ const byGc: Recovery = (t, { mode, verb }, place) =>
     const pod = host.pod()
     const left = watchResidue(host, [pod.netns])
     const at = `${place.name} ${place.when}, GC`
-    t.ok(await kill(pod, conf, verb, place), `${at}: killed`)
+    const ending = await kill(pod, conf, verb, place)
+    t.match(ending, /^(killed|survived)$/, at)
     if (place.when % 2 === 0) pod.netns.close()
     const ran = await askLater('GC', host, { ...conf, [listed]: [] })
     t.same([ran.code, ran.stdout], [0, ''], `${at} succeeds`)
     t.same(left(), [], `${at} leaves nothing`)
+    return ending
   })
 
 /** The same beside a living pod, which GC lists and which must not be harmed. */
@@ -70,13 +80,15 @@ const byGcBeside: Recovery = (t, { mode, verb }, place) =>
     const prevResult = await addedLater(living, conf)
     const left = watchResidue(host, [living.netns, pod.netns])
     const at = `${place.name} ${place.when}, GC beside a living pod`
-    t.ok(await kill(pod, conf, verb, place), `${at}: killed`)
+    const ending = await kill(pod, conf, verb, place)
+    t.match(ending, /^(killed|survived)$/, at)
     const valid = [{ containerID: living.container, ifname: living.ifname }]
     const ran = await askLater('GC', host, { ...conf, [listed]: valid })
     t.same([ran.code, ran.stdout], [0, ''], `${at} succeeds`)
     t.same(left(), [], `${at} leaves only that one`)
     const checked = await attachLater('CHECK', living, { ...conf, prevResult })
     t.equal(checked.code, 0, `${at}: CHECK agrees with it`)
+    return ending
   })
 
 /** Every place where the call can die, on an empty node or beside a living pod. */
@@ -96,9 +108,13 @@ async function placesFor(t: Test, { mode, verb }: Killed, living: number): Promi
 
 /** SIGKILL at every call that changes the world, one run each. */
 export async function killEverywhere(t: Test, killed: Killed): Promise<void> {
+  const endings: string[] = []
   await inPairs(await placesFor(t, killed, 0), async (place) => {
-    await byDel(t, killed, place)
-    await byGc(t, killed, place)
+    endings.push(await byDel(t, killed, place), await byGc(t, killed, place))
   })
-  await inPairs(await placesFor(t, killed, 1), (place) => byGcBeside(t, killed, place))
+  await inPairs(await placesFor(t, killed, 1), async (place) => {
+    endings.push(await byGcBeside(t, killed, place))
+  })
+  const dead = endings.filter((ending) => ending === 'killed').length
+  t.ok(dead > endings.length * 0.95, `${dead} of ${endings.length} were killed`)
 }

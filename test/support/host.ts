@@ -97,13 +97,13 @@ function wireUplink({ netns, outside }: Host, mtu: number): void {
 }
 
 /** Lends a host to the test and removes it, whatever happens. */
-export async function withHost(
-  use: (host: Host) => void | Promise<void>,
+export async function withHost<T>(
+  use: (host: Host) => T | Promise<T>,
   options: HostOptions = {},
-): Promise<void> {
+): Promise<T> {
   const host = makeHost(options)
   try {
-    await use(host)
+    return await use(host)
   } finally {
     host.close()
   }
