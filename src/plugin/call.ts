@@ -10,14 +10,19 @@ import { print, readInput } from './streams.ts'
 /** What a verb does; what it prints on success, if anything. */
 export type Work = (call: Call) => string | undefined
 
-/** One CNI call, from the environment and standard input to standard output; the exit code. */
-export function answerCall(native: Native, work: Work): 0 | 1 {
+/**
+ * One CNI call, from the environment and standard input to standard output; the exit code. A
+ * result that nobody can read is no success: `undo` takes it back.
+ */
+export function answerCall(native: Native, work: Work, undo?: (call: Call) => void): 0 | 1 {
   let input = ''
   try {
     const environment = parseEnvironment(process.env)
     input = readInput()
-    print(work(readCall(native, environment, input)))
-    return 0
+    const call = readCall(native, environment, input)
+    if (print(work(call))) return 0
+    undo?.(call)
+    return 1
   } catch (refusal) {
     print(formatFault(versionOf(input) ?? newestVersion, explain(refusal)))
     return 1

@@ -37,14 +37,15 @@ function readChunk(chunk: Buffer): number {
   }
 }
 
-/** Writes all of it, also where the reader is slow and the pipe does not block. */
-export function print(text: string | undefined): void {
-  if (text === undefined) return
+/** Writes all of it, also where the reader is slow and the pipe does not block; false if it can't. */
+export function print(text: string | undefined): boolean {
+  if (text === undefined) return true
   let rest = Buffer.from(`${text}\n`)
   while (rest.length > 0)
     try {
       rest = rest.subarray(writeSync(1, rest))
     } catch (refusal) {
-      if ((refusal as NodeJS.ErrnoException).code !== 'EAGAIN') return
+      if ((refusal as NodeJS.ErrnoException).code !== 'EAGAIN') return false
     }
+  return true
 }

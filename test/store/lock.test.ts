@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { closeSync, mkdirSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, readFileSync, statSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import { test } from 'tap'
 import { loadNative } from '../../src/kernel/native.ts'
@@ -113,8 +113,9 @@ test('a folder where mkdir(2) answers ENOENT for ever', async (t) => {
   t.strictSame([signal, status], [null, 1], 'is refused, and does not keep the plugin busy')
 })
 
-test('a folder where the file should be', async (t) =>
+test('a folder where the file should be is told of, and let be', async (t) =>
   withFolder((folder) => {
     mkdirSync(`${folder}/tulle.db`)
-    t.throws(() => LeaseStore.open(folder, free), /unable to open database file/)
+    t.throws(() => LeaseStore.open(folder, free), /EISDIR|unable to open database file/)
+    t.ok(statSync(`${folder}/tulle.db`).isDirectory())
   }))
