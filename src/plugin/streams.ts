@@ -37,7 +37,7 @@ function readChunk(chunk: Buffer): number {
   }
 }
 
-/** Writes all of it, also where the reader is slow and the pipe does not block; false if it can't. */
+/** Writes all of it, also where the pipe does not block; false if nobody can read it. */
 export function print(text: string | undefined): boolean {
   if (text === undefined) return true
   let rest = Buffer.from(`${text}\n`)
