@@ -115,9 +115,9 @@ export function parseConfig(text: string): NetworkConfig {
 export function parseConfigForDel(text: string): NetworkConfig {
   const { cniVersion, folded } = readConfig(text)
   if (validate(folded)) return { ...(folded as NetworkConfig), cniVersion }
-  const { name, mode, bridge, dataDir, ipam } = folded as Json
+  const { name, type, mode, bridge, dataDir, ipam } = folded as Json
   const kept = isJson(ipam) ? { ipam: strings({ type: ipam.type, dataDir: ipam.dataDir }) } : {}
-  const config = { cniVersion, ...strings({ name, mode, bridge, dataDir }), ...kept }
+  const config = { cniVersion, ...strings({ name, type, mode, bridge, dataDir }), ...kept }
   if (validate(config)) return config as unknown as NetworkConfig
   return { cniVersion, name: String(name) }
 }

@@ -47,9 +47,9 @@ export function dataDirOf({ ipam, dataDir }: NetworkConfig): string {
 /** The IPAM that Tulle is itself; no type at all means no addresses. */
 export const isBuiltIn = (ipam: NetworkConfig['ipam']): boolean => ipam?.type === 'host-local'
 
-/** Name of an external IPAM plugin, if one is configured. */
-export const delegateOf = ({ ipam }: NetworkConfig): string | undefined =>
-  ipam?.type && !isBuiltIn(ipam) ? ipam.type : undefined
+/** Name of an external IPAM plugin, if one is configured; never ourselves, without end. */
+export const delegateOf = ({ ipam, type }: NetworkConfig): string | undefined =>
+  ipam?.type && !isBuiltIn(ipam) && ipam.type !== type ? ipam.type : undefined
 
 /** The store, locked, for one transaction: committed if `use` returns, rolled back if it throws. */
 export const withStore = <T>({ native, config }: Call, use: (store: LeaseStore) => T): T =>

@@ -164,16 +164,13 @@ const invalid = (path: string, found: unknown, accepted: string): Error =>
   )
 
 /** Refuses combinations that no attachment can have, before anything is done. */
-export function refuseUnfit({
-  mode,
-  promiscMode,
-  hairpinMode,
-  ipam,
-  cniVersion,
-}: NetworkConfig): void {
+export function refuseUnfit(config: NetworkConfig): void {
+  const { type, mode, promiscMode, hairpinMode, ipam, cniVersion } = config
   const hasIpam = Boolean(ipam?.type)
   if (ipam && !hasIpam && Object.keys(ipam).length > 0)
     throw invalid('ipam.type', ipam.type, '"host-local", or the name of an IPAM plugin in CNI_PATH')
+  if (hasIpam && ipam?.type === type)
+    throw invalid('ipam.type', type, '"host-local", or an IPAM plugin other than this one')
   if (!hasIpam && mode !== 'bridge')
     throw invalid(
       'ipam',

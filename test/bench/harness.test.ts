@@ -149,8 +149,9 @@ t.test('the figure of a program that times itself is its own', async (t) => {
 })
 
 t.test('a program that is not there is the fault of the job', async (t) => {
-  const { fault } = await runJob([contender('/nonexistent', { verbs: ['VERSION'] })])
-  t.match(fault, /cannot start \/nonexistent: No such file/)
+  const none = join(t.testdir(), 'none')
+  const { fault } = await runJob([contender(none, { verbs: ['VERSION'] })])
+  t.match(fault, `cannot start ${none}: No such file`)
 })
 
 t.test('an order to stop ends the harness', async (t) => {
