@@ -260,6 +260,15 @@ export const formatPath = (path: readonly string[]): string =>
 const shownLengthMax = 120
 
 export function describe(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value)
+  const text = jsonOf(value)
   return text.length > shownLengthMax ? `${text.slice(0, shownLengthMax)}…` : text
+}
+
+/** JSON.parse reads deeper nesting than JSON.stringify can write. */
+function jsonOf(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? String(value)
+  } catch {
+    return Array.isArray(value) ? 'a list, nested too deeply' : 'an object, nested too deeply'
+  }
 }

@@ -36,7 +36,8 @@ export function formatResult(cniVersion: CniVersion, result: Result): string {
   return JSON.stringify({ cniVersion, ...shape(cniVersion, result) })
 }
 
-function shape(version: CniVersion, { interfaces, ips, routes, dns }: Result): object {
+function shape(version: CniVersion, { interfaces, ips, routes, ...rest }: Result): object {
+  const dns = knownDns(rest.dns)
   if (!isAtLeast(version, '0.3.0')) return oldShape({ ips, routes, dns })
   const is11 = isAtLeast(version, '1.1.0')
   const is10 = isAtLeast(version, '1.0.0')
@@ -50,6 +51,10 @@ function shape(version: CniVersion, { interfaces, ips, routes, dns }: Result): o
 
 const list = (key: string, items: readonly object[]): object =>
   items.length > 0 ? { [key]: items } : {}
+
+/** What no specification knows came from a configuration or an IPAM plugin: not ours to say. */
+const knownDns = ({ nameservers, domain, search, options }: Dns): Dns =>
+  present({ nameservers, domain, search, options })
 
 const isEmpty = (value: object): boolean => Object.keys(value).length === 0
 

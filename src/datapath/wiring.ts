@@ -97,13 +97,21 @@ function routedWiring(attachment: Attachment): Wiring {
  * route.
  */
 function bridgeWiring(attachment: Attachment): Wiring {
+  const subnets = attachment.ips.map(({ address, subnetBits }) => subnetOf(address, subnetBits))
+  const isMade = ({ dst, gw, table, priority }: AttachedRoute): boolean =>
+    gw === null &&
+    table === undefined &&
+    priority === undefined &&
+    subnets.some((subnet) => samePrefix(subnet, networkOf(prefixOf(dst))))
   return {
     pod: {
       addresses: attachment.ips.map(({ address, subnetBits }) => ({
         address: addressOf(address),
         bits: subnetBits,
       })),
-      routes: attachment.routes.map((route) => routeOf(route, attachment)),
+      routes: attachment.routes
+        .filter((route) => !isMade(route))
+        .map((route) => routeOf(route, attachment)),
       neighbours: [],
     },
     host: { addresses: [], routes: [], neighbours: [] },

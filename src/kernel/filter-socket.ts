@@ -19,6 +19,7 @@ import {
   getElement,
   newElement,
   type ObservedElement,
+  putElement,
 } from '../wire/nft/set.ts'
 import {
   type ChainName,
@@ -192,9 +193,10 @@ export class FilterSocket {
     if (table.family === 'inet') for (const { queries } of chains.values()) this.#commit(queries)
     const elements = all.flatMap(elementsOf).filter(({ family }) => family === table.family)
     for (let at = 0; at < elements.length; at += elementsPerBatch) {
-      const refusal = this.#commit(elements.slice(at, at + elementsPerBatch).map(newElement))
-      if (refusal && refusal.errno !== errno.EEXIST)
-        throw this.#refused('fill a new nftables table', refusal)
+      const refusal = this.#commit(elements.slice(at, at + elementsPerBatch).map(putElement))
+      // Somebody has removed the table again: the next try makes it anew.
+      if (refusal?.errno === errno.ENOENT) return
+      if (refusal) throw this.#refused('fill a new nftables table', refusal)
     }
   }
 

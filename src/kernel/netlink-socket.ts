@@ -132,6 +132,7 @@ export class NetlinkSocket {
    * Sends, then reads what is waiting until the last query's answer has come or nothing is left.
    */
   #converse(queries: readonly Query[]): { first: number; replies: readonly Reply[] } {
+    if (queries.length === 0) return { first: this.#sequence, replies: [] }
     const first = this.#send(queries)
     const replies: Reply[] = []
     for (let more = this.#receive('poll'); more.length > 0; more = this.#receive('poll'))

@@ -78,6 +78,10 @@ const padded = (bytes: number): number => (bytes + 3) & ~3
 export const newElement = (element: Element): Query =>
   elementQuery(element, { number: NFT_MSG_NEWSETELEM, flags: NLM_F_CREATE | NLM_F_EXCL })
 
+/** As `newElement`, but one that is there already with the same verdict is no error. */
+export const putElement = (element: Element): Query =>
+  elementQuery(element, { number: NFT_MSG_NEWSETELEM, flags: NLM_F_CREATE })
+
 export const deleteElement = (element: Element): Query =>
   elementQuery(element, { number: NFT_MSG_DELSETELEM, flags: 0 })
 
