@@ -1,14 +1,6 @@
-import { type Attachment, nameOf } from '../datapath/attachment.ts'
+import { fillQueries, type Holding } from '../datapath/holding.ts'
 import { masqueradePrefix } from '../datapath/masquerade.ts'
-import {
-  dropChain,
-  elementsOf,
-  ownChainOf,
-  setsOf,
-  tableQueries,
-  tables,
-  tablesOf,
-} from '../datapath/ruleset.ts'
+import { dropChain, inetTable, setsOf, tableQueries, tables } from '../datapath/ruleset.ts'
 import type { Query } from '../wire/netlink/message.ts'
 import { decodeGeneration, getGeneration, nftBatch } from '../wire/nft/message.ts'
 import {
@@ -17,9 +9,9 @@ import {
   dumpElements,
   type Element,
   getElement,
+  getSet,
   newElement,
   type ObservedElement,
-  putElement,
 } from '../wire/nft/set.ts'
 import {
   type ChainName,
@@ -28,6 +20,7 @@ import {
   deleteTable,
   dumpRules,
   getChain,
+  getTable,
   type TableName,
 } from '../wire/nft/table.ts'
 import type { Native } from './native.ts'
@@ -46,7 +39,17 @@ type Refusal = {
  */
 const attemptsMax = 8
 /** Keeps a batch within a socket buffer; a rebuild of a large node is several batches. */
-const elementsPerBatch = 500
+const changesPerBatch = 500
+
+/** Calls back with what every attachment of this node holds. */
+export type WhenLost = <T>(fill: (all: readonly Holding[]) => T) => T
+
+/** Tables that the elements are in, those of them that the kernel lacks, its chain if lacking. */
+type Base = {
+  readonly needed: readonly TableName[]
+  readonly lost: readonly TableName[]
+  readonly chain: readonly Query[]
+}
 
 /**
  * nf_tables in the host's namespace: attachments' elements in the tables that datapath/ruleset.ts
@@ -69,37 +72,37 @@ export class FilterSocket {
   }
 
   /**
-   * Puts an attachment's elements in. The common case is one batch of elements; what that is
-   * refused for (no such chain, no such table, an element left by a process that was killed) is
-   * made first, and it is tried again.
-   * @param whenLost tells every attachment of this node, to fill a table that had to be made.
+   * Puts an attachment's elements in, with the chain and the tables that they need, in one batch.
+   * After a batch that it refused the kernel lets the caller wait for 10 to 20 ms, so what is there
+   * is asked first. Refused all the same, because somebody was quicker, it is tried again.
+   * @param whenLost tells what every attachment of this node holds, to fill a table that has to be
+   *   made.
    */
-  attach(
-    attachment: Attachment,
-    whenLost: (fill: (all: readonly Attachment[]) => void) => void,
-  ): void {
-    const elements = elementsOf(attachment)
+  attach(holding: Holding, whenLost: WhenLost): void {
+    const { elements, name } = holding
     if (elements.length === 0) return
     for (let attempt = 0; attempt < attemptsMax; attempt++) {
-      const refusal = this.#commit(elements.map(newElement))
+      const base = this.#findBase(holding)
+      const refusal =
+        base.lost.length > 0
+          ? whenLost((all) => this.#makeTables(holding, base, all))
+          : this.#commit([...base.chain, ...elements.map(newElement)])
       if (!refusal) return
       if (refusal.errno === errno.EEXIST) this.deleteElements(elements)
-      else if (refusal.errno !== errno.ENOENT)
-        throw this.#refused(`add nftables elements of ${nameOf(attachment)}`, refusal)
-      else if (!this.#makeChain(attachment)) whenLost((all) => this.#makeTables(attachment, all))
+      else if (refusal.errno === errno.ENOENT) whenLost((all) => this.#replaceOutdated(base, all))
+      else throw this.#refused(`add nftables elements of ${name}`, refusal)
     }
     throw new KernelRefusal({
       what:
-        `add nftables elements of ${nameOf(attachment)} ` +
+        `add nftables elements of ${name} ` +
         `(${attemptsMax} tries; somebody keeps changing our table)`,
       errno: errno.EAGAIN,
     })
   }
 
   /** Takes an attachment's elements out, and its masquerade chain if nobody else uses it. */
-  detach(attachment: Attachment): void {
-    this.deleteElements(elementsOf(attachment))
-    const chain = ownChainOf(attachment)
+  detach({ elements, chain }: Holding): void {
+    this.deleteElements(elements)
     if (chain) this.#dropChain(chain.name)
   }
 
@@ -144,8 +147,8 @@ export class FilterSocket {
   }
 
   /** Elements that the attachment should have and the kernel lacks. */
-  missingElements(attachment: Attachment): readonly Element[] {
-    return elementsOf(attachment).filter((element) => {
+  missingElements({ elements }: Holding): readonly Element[] {
+    return elements.filter((element) => {
       const [fared] = this.#socket.exchange([getElement(element)])
       return fared?.errno !== 0
     })
@@ -165,39 +168,56 @@ export class FilterSocket {
     this.#socket.close()
   }
 
-  /** True if the chain is there now, false if its table is not. */
-  #makeChain(attachment: Attachment): boolean {
-    const chain = ownChainOf(attachment)
-    if (!chain) return false
-    const refusal = this.#commit(chain.queries)
-    if (!refusal) return true
-    if (refusal.errno === errno.ENOENT || refusal.errno === errno.EEXIST) return false
-    throw this.#refused(`add nftables chain ${chain.name.chain}`, refusal)
-  }
-
-  #makeTables(attachment: Attachment, all: readonly Attachment[]): void {
-    for (const table of tablesOf(attachment)) {
-      const refusal = this.#commit(tableQueries(table))
-      if (refusal && refusal.errno !== errno.EEXIST)
-        throw this.#refused(`add nftables table ${table.family} ${table.table}`, refusal)
-      if (!refusal) this.#fill(table, all)
-    }
-    const chain = ownChainOf(attachment)
-    if (chain) this.#commit(chain.queries)
-  }
-
-  #fill(table: TableName, all: readonly Attachment[]): void {
-    const chains = new Map(
-      all.flatMap((one) => ownChainOf(one) ?? []).map((chain) => [chain.name.chain, chain]),
+  /** What the elements need and the kernel has, or lacks. */
+  #findBase({ elements, chain }: Holding): Base {
+    const needed = tables.filter(({ family }) =>
+      elements.some((element) => element.family === family),
     )
-    if (table.family === 'inet') for (const { queries } of chains.values()) this.#commit(queries)
-    const elements = all.flatMap(elementsOf).filter(({ family }) => family === table.family)
-    for (let at = 0; at < elements.length; at += elementsPerBatch) {
-      const refusal = this.#commit(elements.slice(at, at + elementsPerBatch).map(putElement))
-      // Somebody has removed the table again: the next try makes it anew.
-      if (refusal?.errno === errno.ENOENT) return
-      if (refusal) throw this.#refused('fill a new nftables table', refusal)
+    const asked = [...needed.map(getTable), ...(chain ? [getChain(chain.name)] : [])]
+    const isThere = this.#socket.exchange(asked).map((fared) => fared.errno === 0)
+    return {
+      needed,
+      lost: needed.filter((_, at) => !isThere[at]),
+      chain: chain && !isThere[needed.length] ? chain.queries : [],
     }
+  }
+
+  /** The tables that are not there, filled, and the attachment's own elements in those that are. */
+  #makeTables(holding: Holding, base: Base, all: readonly Holding[]): Refusal | undefined {
+    const others = all.filter(({ name }) => name !== holding.name)
+    const kept = base.needed.filter((table) => !base.lost.includes(table))
+    const own = holding.elements.filter(({ family }) => kept.some((it) => it.family === family))
+    return this.#commitParts([
+      ...base.lost.flatMap(tableQueries),
+      ...(kept.includes(inetTable) ? base.chain : []),
+      ...fillQueries(base.lost, [holding, ...others]),
+      ...own.map(newElement),
+    ])
+  }
+
+  /** A table that another version of Tulle made may lack what this one needs. */
+  #replaceOutdated({ needed }: Base, all: readonly Holding[]): void {
+    for (const table of needed) {
+      const sets = setsOf(table).map((set) => getSet({ ...table, set }))
+      const isThere = this.#socket.exchange([getTable(table), ...sets]).map((it) => it.errno === 0)
+      if (!isThere[0] || !isThere.includes(false)) continue
+      const refusal = this.#commitParts([
+        deleteTable(table),
+        ...tableQueries(table),
+        ...fillQueries([table], all),
+      ])
+      if (refusal && refusal.errno !== errno.ENOENT)
+        throw this.#refused(`replace nftables table ${table.family} ${table.table}`, refusal)
+    }
+  }
+
+  /** One batch, or several for a large node: the socket's buffer ends a batch. */
+  #commitParts(changes: readonly Query[]): Refusal | undefined {
+    for (let at = 0; at < changes.length; at += changesPerBatch) {
+      const refusal = this.#commit(changes.slice(at, at + changesPerBatch))
+      if (refusal) return refusal
+    }
+    return undefined
   }
 
   /**

@@ -5,6 +5,7 @@ import { CniFault, code, fault } from '../cni/fault.ts'
 import { formatResult, passThrough, type Result } from '../cni/result.ts'
 import { refuseUnsupported } from '../cni/unsupported.ts'
 import type { Attachment } from '../datapath/attachment.ts'
+import { holdingOf } from '../datapath/holding.ts'
 import { announceStep, hostSteps, markStep, podSteps, vethStep } from '../datapath/steps.ts'
 import { forwardingSysctls, hostSysctls, podSysctls } from '../datapath/sysctls.ts'
 import { FilterSocket } from '../kernel/filter-socket.ts'
@@ -208,7 +209,9 @@ function wire(call: Call, { attachment, sockets, undo }: Wiring): Link | undefin
   const { host, pod, netnsFd } = sockets
   const onHost = { sysctls: new Sysctls(native, -1), note }
   const filter = new FilterSocket(native)
-  filter.attach(attachment, (fill) => withStore(call, (store) => fill(store.attachments())))
+  filter.attach(holdingOf(attachment), (fill) =>
+    withStore(call, (store) => fill(store.attachments().map(holdingOf))),
+  )
   switchForwardingOn(forwardingSysctls(attachment), onHost)
   const bridge = attachment.bridge
     ? ensureBridge(host, attachment.bridge, attachment.mtuBytes)

@@ -5,6 +5,7 @@ import { refuseUnsupported } from '../cni/unsupported.ts'
 import { isAtLeast } from '../cni/version.ts'
 import type { Attachment } from '../datapath/attachment.ts'
 import { type Claimed, differences, type Observed } from '../datapath/difference.ts'
+import { holdingOf } from '../datapath/holding.ts'
 import { identityOf } from '../datapath/identity.ts'
 import { rulesOf, tablesOf } from '../datapath/ruleset.ts'
 import { forwardingSysctls } from '../datapath/sysctls.ts'
@@ -116,7 +117,7 @@ function missingFromFilter({ native }: Call, attachment: Attachment): readonly s
       .map((rule) => `nftables ${table.family} ${table.table} lacks the rule "${rule}"`)
   })
   const elements = filter
-    .missingElements(attachment)
+    .missingElements(holdingOf(attachment))
     .map(
       ({ family, table, set }) => `nftables ${family} ${table} set ${set} lacks the pod's element`,
     )

@@ -1,4 +1,5 @@
 import { type Attachment, type AttachmentId, nameOf } from '../datapath/attachment.ts'
+import { holdingOf } from '../datapath/holding.ts'
 import { FilterSocket } from '../kernel/filter-socket.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
 import { unlinkHostLocal } from '../store/host-local.ts'
@@ -55,7 +56,7 @@ export function forgetAttachment(call: Call): void {
  */
 export function dropKernelState(attachment: Attachment, store: LeaseStore, kernel: Kernel): void {
   const { host, filter } = kernel
-  filter.detach(attachment)
+  filter.detach(holdingOf(attachment))
   const bridge = attachment.bridge?.name
   if (bridge !== undefined && !store.isBridgeShared(attachment, bridge)) {
     dropOwnLink(host, attachment)

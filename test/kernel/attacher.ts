@@ -1,4 +1,5 @@
 import { writeSync } from 'node:fs'
+import { holdingOf } from '../../src/datapath/holding.ts'
 import { FilterSocket } from '../../src/kernel/filter-socket.ts'
 import { loadNative } from '../../src/kernel/native.ts'
 import { podNumber, storeOf } from './pods.ts'
@@ -13,14 +14,14 @@ const pods = Array.from({ length: Number(count) }, (_, at) =>
 let lost = 0
 for (const [at, pod] of pods.entries()) {
   const known = storeOf(...(what === 'attach' ? pods.slice(0, at + 1) : [pod]))
-  filter.attach(pod, (fill) => {
+  filter.attach(holdingOf(pod), (fill) => {
     lost += 1
-    known(fill)
+    return known(fill)
   })
-  const missing = filter.missingElements(pod).length
+  const missing = filter.missingElements(holdingOf(pod)).length
   if (missing > 0) throw new Error(`${pod.container} lacks ${missing} elements`)
   if (what === 'attach') continue
-  filter.detach(pod)
+  filter.detach(holdingOf(pod))
   filter.dropEmptyTables()
 }
 writeSync(1, `${lost}\n`)

@@ -1,4 +1,5 @@
 import { test } from 'tap'
+import { holdingOf } from '../../src/datapath/holding.ts'
 import { FilterSocket } from '../../src/kernel/filter-socket.ts'
 import { matchesGolden } from '../datapath/golden.ts'
 import { makeNetns } from '../support/netns.ts'
@@ -23,7 +24,7 @@ for (const mode of ['routed', 'bridge'] as const)
     const lodger = new Lodger(netns)
     try {
       const pod = podNumber(5, mode, { masqueradeExcept: ['10.0.0.0/8', 'fd00:2::/48'] })
-      new FilterSocket(lodger.native).attach(pod, storeOf(pod))
+      new FilterSocket(lodger.native).attach(holdingOf(pod), storeOf(pod))
       const text = netns.exec(['nft', 'list', 'ruleset']).stdout
       const lines = text.trimEnd().replaceAll('\t', '  ').split('\n').flatMap(wrapped)
       matchesGolden(t, `nft-list-${mode}`, lines)

@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { type Test, test } from 'tap'
+import { holdingOf } from '../../src/datapath/holding.ts'
 import { FilterSocket } from '../../src/kernel/filter-socket.ts'
 import { makeNetns, type Netns, type Ran, runLater } from '../support/netns.ts'
 import { Lodger } from './node.ts'
@@ -45,11 +46,11 @@ test(`${processes} processes attach ${pods} pods each to a node without tables`,
       podNumber(at + 1, at % 2 === 0 ? 'routed' : 'bridge'),
     )
     t.strictSame(
-      all.flatMap((pod) => filter.missingElements(pod)),
+      all.flatMap((pod) => filter.missingElements(holdingOf(pod))),
       [],
       'every pod has its elements',
     )
-    for (const pod of all) filter.detach(pod)
+    for (const pod of all) filter.detach(holdingOf(pod))
     filter.dropEmptyTables()
     t.equal(netns.exec(['nft', 'list', 'ruleset']).stdout, '')
     lodger.close()

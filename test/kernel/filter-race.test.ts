@@ -1,4 +1,5 @@
 import { test } from 'tap'
+import { holdingOf } from '../../src/datapath/holding.ts'
 import { elementsOf, ownChainOf } from '../../src/datapath/ruleset.ts'
 import { FilterSocket } from '../../src/kernel/filter-socket.ts'
 import { makeNetns, type Netns } from '../support/netns.ts'
@@ -35,7 +36,7 @@ async function withScene(use: (scene: Scene) => void): Promise<void> {
 }
 
 // NFNL_SUBSYS_NFTABLES << 8 and the message's number, linux/netfilter/nf_tables.h
-const [NEWTABLE, DELTABLE, NEWSETELEM] = [0xa00, 0xa02, 0xa0c]
+const [NEWTABLE, GETTABLE, DELTABLE, NEWSETELEM] = [0xa00, 0xa01, 0xa02, 0xa0c]
 
 /** Does something before, or after, the first datagram that holds such a message is sent. */
 function once(type: number | undefined, work: () => void): Tap {
@@ -65,12 +66,16 @@ test('somebody attaches between the making of a table and its filling', async (t
     if (!living || !racer || !late) return
     const all = storeOf(living, racer, late)
     const other = open()
-    other.attach(living, storeOf(living))
+    other.attach(holdingOf(living), storeOf(living))
     nft('flush', 'ruleset')
-    const filter = open(afterFirst(NEWTABLE, () => other.attach(racer, all)))
-    filter.attach(late, all)
+    const filter = open(afterFirst(NEWTABLE, () => other.attach(holdingOf(racer), all)))
+    filter.attach(holdingOf(late), all)
     for (const one of [living, racer, late])
-      t.strictSame(filter.missingElements(one), [], `${one.container} has all that it had`)
+      t.strictSame(
+        filter.missingElements(holdingOf(one)),
+        [],
+        `${one.container} has all that it had`,
+      )
   }))
 
 test('somebody clears up between the making of a table and its filling', async (t) =>
@@ -78,24 +83,28 @@ test('somebody clears up between the making of a table and its filling', async (
     const one = podNumber(1)
     const other = open()
     const filter = open(afterFirst(NEWTABLE, () => other.dropEmptyTables()))
-    t.doesNotThrow(() => filter.attach(one, storeOf(one)))
-    t.strictSame(filter.missingElements(one), [])
+    t.doesNotThrow(() => filter.attach(holdingOf(one), storeOf(one)))
+    t.strictSame(filter.missingElements(holdingOf(one)), [])
   }))
 
 test('somebody makes the table at the same moment', async (t) =>
   withScene(({ open }) => {
     const [racer, late] = [podNumber(2), podNumber(3)]
     const other = open()
-    const filter = open(once(NEWTABLE, () => other.attach(racer, storeOf(racer, late))))
-    filter.attach(late, storeOf(racer, late))
-    for (const one of [racer, late]) t.strictSame(filter.missingElements(one), [], one.container)
+    const filter = open(once(NEWTABLE, () => other.attach(holdingOf(racer), storeOf(racer, late))))
+    filter.attach(holdingOf(late), storeOf(racer, late))
+    for (const one of [racer, late])
+      t.strictSame(filter.missingElements(holdingOf(one)), [], one.container)
   }))
 
 test('somebody takes the tables away again and again: in the end it is told', async (t) =>
   withScene(({ open, nft }) => {
-    const one = podNumber(1)
+    const [one, racer] = [podNumber(1), podNumber(2)]
     let tries = 0
+    const other = open()
     const filter = open((bytes) => {
+      const asked = placesIn(bytes)[0]?.type
+      if (asked === GETTABLE) other.attach(holdingOf(racer), storeOf(racer))
       if (placesIn(bytes)[1]?.type === NEWSETELEM) {
         tries += 1
         nft('flush', 'ruleset')
@@ -103,7 +112,7 @@ test('somebody takes the tables away again and again: in the end it is told', as
       return bytes
     })
     const EAGAIN = 11
-    t.throws(() => filter.attach(one, storeOf()), {
+    t.throws(() => filter.attach(holdingOf(one), storeOf()), {
       name: 'KernelRefusal',
       errno: EAGAIN,
       message: /net\/c1\/eth0 \(\d+ tries; somebody keeps changing our table\): EAGAIN$/,
@@ -114,10 +123,10 @@ test('somebody takes the tables away again and again: in the end it is told', as
 test('the chain alone is missing: it is made, and no table is', async (t) =>
   withScene(({ open, nft }) => {
     const filter = open()
-    filter.attach(podNumber(1), storeOf(podNumber(1)))
+    filter.attach(holdingOf(podNumber(1)), storeOf(podNumber(1)))
     const other = podNumber(2, 'routed', { masqueradeExcept: ['192.0.2.0/24'] })
-    filter.attach(other, neverLost)
-    t.strictSame(filter.missingElements(other), [])
+    filter.attach(holdingOf(other), neverLost)
+    t.strictSame(filter.missingElements(holdingOf(other)), [])
     t.match(nft('list', 'ruleset'), `chain ${ownChainOf(other)?.name.chain}`)
   }))
 
@@ -125,13 +134,13 @@ test('one of two tables is missing: it is filled for everybody, the other is let
   withScene(({ open, nft }) => {
     const filter = open()
     const [one, two] = [podNumber(1, 'bridge'), podNumber(2, 'bridge')]
-    filter.attach(one, storeOf(one))
+    filter.attach(holdingOf(one), storeOf(one))
     for (const table of ['bridge', 'inet']) {
       nft('delete', 'table', table, 'tulle')
-      filter.attach(two, storeOf(one, two))
+      filter.attach(holdingOf(two), storeOf(one, two))
       for (const pod of [one, two])
-        t.strictSame(filter.missingElements(pod), [], `${table}, ${pod.container}`)
-      filter.detach(two)
+        t.strictSame(filter.missingElements(holdingOf(pod)), [], `${table}, ${pod.container}`)
+      filter.detach(holdingOf(two))
     }
   }))
 
@@ -139,9 +148,9 @@ test('an element that a killed process left jumps to another chain: it is replac
   withScene(({ open, nft }) => {
     const filter = open()
     const stale = podNumber(1, 'routed', { masqueradeExcept: ['192.0.2.0/24'] })
-    filter.attach(stale, storeOf(stale))
+    filter.attach(holdingOf(stale), storeOf(stale))
     const fresh = { ...podNumber(1), container: 'next' }
-    filter.attach(fresh, neverLost)
+    filter.attach(holdingOf(fresh), neverLost)
     const text = nft('list', 'map', 'inet', 'tulle', 'masquerade4')
     t.match(text, `jump ${ownChainOf(fresh)?.name.chain}`)
     t.match(text, 'net/next/eth0')
@@ -153,9 +162,9 @@ test('a table for more pods than go into one message is filled to the last', asy
     const filter = open()
     const all = Array.from({ length: 400 }, (_, at) => podNumber(at + 1))
     const last = podNumber(9999)
-    filter.attach(last, storeOf(...all, last))
+    filter.attach(holdingOf(last), storeOf(...all, last))
     t.strictSame(
-      [...all, last].flatMap((one) => filter.missingElements(one)),
+      [...all, last].flatMap((one) => filter.missingElements(holdingOf(one))),
       [],
     )
     const wanted = elementsOf(last).length * 401
@@ -165,9 +174,9 @@ test('a table for more pods than go into one message is filled to the last', asy
 test('tables with an element of nobody’s in them are not empty', async (t) =>
   withScene(({ open, nft }) => {
     const filter = open()
-    filter.attach(podNumber(1), storeOf(podNumber(1)))
+    filter.attach(holdingOf(podNumber(1)), storeOf(podNumber(1)))
     nft('add', 'element', 'inet', 'tulle', 'guarded', '{ "veth9" : jump own-mac }')
-    filter.detach(podNumber(1))
+    filter.detach(holdingOf(podNumber(1)))
     filter.dropEmptyTables()
     t.match(nft('list', 'ruleset'), '"veth9" : jump own-mac')
     nft('delete', 'element', 'inet', 'tulle', 'guarded', '{ "veth9" }')
@@ -184,14 +193,15 @@ for (const { why, change } of [
       const other = open()
       const [first, next] = [podNumber(1), podNumber(2)]
       const work = {
-        pod: () => other.attach(next, neverLost),
+        pod: () => other.attach(holdingOf(next), neverLost),
         stranger: () => void nft('add', 'table', 'inet', 'stranger'),
       }[change]
       const filter = open(once(DELTABLE, work))
-      filter.attach(first, storeOf(first))
-      filter.detach(first)
+      filter.attach(holdingOf(first), storeOf(first))
+      filter.detach(holdingOf(first))
       t.doesNotThrow(() => filter.dropEmptyTables())
       t.match(nft('list', 'tables'), 'table inet tulle')
-      if (change === 'pod') t.strictSame(filter.missingElements(next), [], 'with the pod in it')
+      if (change === 'pod')
+        t.strictSame(filter.missingElements(holdingOf(next)), [], 'with the pod in it')
     }))
 }

@@ -1,11 +1,13 @@
 import { test } from 'tap'
 import type { Attachment } from '../../src/datapath/attachment.ts'
+import { holdingOf } from '../../src/datapath/holding.ts'
 import { bridgeTable, elementsOf, inetTable, rulesOf } from '../../src/datapath/ruleset.ts'
 import { FilterSocket } from '../../src/kernel/filter-socket.ts'
 import type { Native } from '../../src/kernel/native.ts'
 import { cutComment } from '../../src/wire/nft/message.ts'
 import { attachmentOf, modes } from '../datapath/attachments.ts'
 import { typesOf } from '../wire/golden.ts'
+import { neverLost, storeOf } from './pods.ts'
 import { native, type Room, runNft, withRoom } from './sockets.ts'
 
 /** The native part for which the room is "the namespace of this process". */
@@ -39,13 +41,6 @@ const pod = (n: number, mode: Attachment['mode'] = 'routed', more: Partial<Attac
     ...more,
   })
 
-const nobodyLost = (): void => {
-  throw new Error('Cannot happen: the tables were there')
-}
-const fillWith =
-  (...all: readonly Attachment[]) =>
-  (fill: (all: readonly Attachment[]) => void): void =>
-    fill(all)
 const NFT_MSG_NEWTABLE = 10 << 8
 const NFT_MSG_DELTABLE = NFT_MSG_NEWTABLE | 2
 const ruleset = ({ netns }: Room): string => runNft(netns, 'list', 'ruleset')
@@ -56,13 +51,13 @@ for (const mode of modes)
     withFilter((room) => {
       const { filter } = room
       const one = pod(1, mode)
-      filter.attach(one, fillWith(one))
-      t.strictSame(filter.missingElements(one), [])
+      filter.attach(holdingOf(one), storeOf(one))
+      t.strictSame(filter.missingElements(holdingOf(one)), [])
       const guard = mode === 'routed' ? inetTable : bridgeTable
       t.strictSame(filter.rules(inetTable), rulesOf(inetTable, one))
       t.strictSame(filter.rules(guard), rulesOf(guard, one))
       t.equal(count(ruleset(room), 'comment "net/c1/eth0"'), elementsOf(one).length)
-      filter.detach(one)
+      filter.detach(holdingOf(one))
       t.equal(ruleset(room).includes('net/c1/eth0'), false)
       t.equal(ruleset(room).includes('masquerade-'), false, 'nor its chain')
       filter.dropEmptyTables()
@@ -72,20 +67,23 @@ for (const mode of modes)
 test('attach of a second pod adds its elements alone, in one batch', (t) =>
   withFilter((room) => {
     const { filter } = room
-    filter.attach(pod(1), fillWith(pod(1)))
+    filter.attach(holdingOf(pod(1)), storeOf(pod(1)))
     const before = filter.generation()
-    filter.attach(pod(2), nobodyLost)
+    filter.attach(holdingOf(pod(2)), neverLost)
     t.equal(filter.generation(), before + 1)
-    t.strictSame([...filter.missingElements(pod(1)), ...filter.missingElements(pod(2))], [])
+    t.strictSame(
+      [...filter.missingElements(holdingOf(pod(1))), ...filter.missingElements(holdingOf(pod(2)))],
+      [],
+    )
   }))
 
 test('attach of a pod with other exceptions makes its chain alone', (t) =>
   withFilter((room) => {
     const { filter } = room
     const other = pod(2, 'routed', { masqueradeExcept: ['192.0.2.0/24'] })
-    filter.attach(pod(1), fillWith(pod(1)))
-    filter.attach(other, nobodyLost)
-    t.strictSame(filter.missingElements(other), [])
+    filter.attach(holdingOf(pod(1)), storeOf(pod(1)))
+    filter.attach(holdingOf(other), neverLost)
+    t.strictSame(filter.missingElements(holdingOf(other)), [])
     const want = rulesOf(inetTable, other)
     const found = filter.rules(inetTable)
     t.strictSame(
@@ -96,18 +94,18 @@ test('attach of a pod with other exceptions makes its chain alone', (t) =>
 
 test('attach twice changes nothing that can be seen', (t) =>
   withFilter((room) => {
-    room.filter.attach(pod(1), fillWith(pod(1)))
+    room.filter.attach(holdingOf(pod(1)), storeOf(pod(1)))
     const before = ruleset(room)
-    room.filter.attach(pod(1), nobodyLost)
+    room.filter.attach(holdingOf(pod(1)), neverLost)
     t.equal(ruleset(room), before)
   }))
 
 test('attach takes the place of what another pod left under the same keys', (t) =>
   withFilter((room) => {
     const { filter } = room
-    filter.attach(pod(1), fillWith(pod(1)))
+    filter.attach(holdingOf(pod(1)), storeOf(pod(1)))
     const next = { ...pod(1), container: 'next' }
-    filter.attach(next, nobodyLost)
+    filter.attach(holdingOf(next), neverLost)
     t.equal(ruleset(room).includes('net/c1/eth0'), false)
     t.equal(count(ruleset(room), 'comment "net/next/eth0"'), elementsOf(next).length)
   }))
@@ -121,15 +119,16 @@ test('after `nft flush ruleset` the next attach fills the tables with every pod'
       pod(3, 'bridge'),
       pod(4, 'routed', { masqueradeExcept: ['192.0.2.0/24'] }),
     ]
-    for (const one of all) filter.attach(one, fillWith(...all.slice(0, all.indexOf(one) + 1)))
+    for (const one of all)
+      filter.attach(holdingOf(one), storeOf(...all.slice(0, all.indexOf(one) + 1)))
     const before = ruleset(room)
     runNft(netns, 'flush', 'ruleset')
-    t.equal(filter.missingElements(pod(1)).length, elementsOf(pod(1)).length)
-    filter.attach(pod(1), fillWith(...all))
+    t.equal(filter.missingElements(holdingOf(pod(1))).length, elementsOf(pod(1)).length)
+    filter.attach(holdingOf(pod(1)), storeOf(...all))
     for (const one of [0, 1, 3].map((at) => all[at]))
-      t.strictSame(one && filter.missingElements(one), [])
-    filter.attach(pod(3, 'bridge'), fillWith(...all))
-    for (const one of all) t.strictSame(filter.missingElements(one), [])
+      t.strictSame(one && filter.missingElements(holdingOf(one)), [])
+    filter.attach(holdingOf(pod(3, 'bridge')), storeOf(...all))
+    for (const one of all) t.strictSame(filter.missingElements(holdingOf(one)), [])
     t.equal(ruleset(room).split('\n').length, before.split('\n').length)
   }))
 
@@ -142,7 +141,7 @@ test('a table is filled whole, though another ADD is quicker with its own elemen
       ...living(room.fd),
       send: (fd, bytes, length) => {
         // the table is there, and empty: the second pod's ADD comes in between
-        if (tableMade) other.attach(pod(2), nobodyLost)
+        if (tableMade) other.attach(holdingOf(pod(2)), neverLost)
         tableMade = false
         const sent = native.send(fd, bytes, length)
         tableMade = typesOf(Buffer.from(bytes.subarray(0, length))).includes(NFT_MSG_NEWTABLE)
@@ -150,10 +149,10 @@ test('a table is filled whole, though another ADD is quicker with its own elemen
       },
     }
     const filter = new FilterSocket(meddled)
-    filter.attach(pod(1), fillWith(...all))
+    filter.attach(holdingOf(pod(1)), storeOf(...all))
     for (const one of all)
       t.strictSame(
-        filter.missingElements(one).map(({ set }) => `${one.container} ${set}`),
+        filter.missingElements(holdingOf(one)).map(({ set }) => `${one.container} ${set}`),
         [],
       )
     for (const socket of [filter, other]) socket.close()
@@ -164,30 +163,30 @@ test('pods with equal exceptions share a chain; the last one takes it away', (t)
     const { filter } = room
     const [one, two] = [pod(1), pod(2)]
     const other = pod(3, 'routed', { masqueradeExcept: ['192.0.2.0/24'] })
-    for (const each of [one, two, other]) filter.attach(each, fillWith(one, two, other))
+    for (const each of [one, two, other]) filter.attach(holdingOf(each), storeOf(one, two, other))
     const chains = () => new Set(ruleset(room).match(/chain masquerade-\w+/g) ?? []).size
     t.equal(chains(), 2)
-    filter.detach(one)
+    filter.detach(holdingOf(one))
     t.equal(chains(), 2)
-    t.strictSame(filter.missingElements(two), [])
-    filter.detach(two)
+    t.strictSame(filter.missingElements(holdingOf(two)), [])
+    filter.detach(holdingOf(two))
     t.equal(chains(), 1)
-    t.strictSame(filter.missingElements(other), [])
+    t.strictSame(filter.missingElements(holdingOf(other)), [])
   }))
 
 test('detach of what is not there, or half there, is no fault', (t) =>
   withFilter((room) => {
     const { filter, netns } = room
-    filter.detach(pod(1))
-    filter.attach(pod(1), fillWith(pod(1)))
+    filter.detach(holdingOf(pod(1)))
+    filter.attach(holdingOf(pod(1)), storeOf(pod(1)))
     runNft(netns, 'delete', 'element', 'inet', 'tulle', 'masquerade4', '{ 10.1.0.1 }')
-    const missing = filter.missingElements(pod(1))
+    const missing = filter.missingElements(holdingOf(pod(1)))
     t.strictSame(
       missing.map(({ set }) => set),
       ['masquerade4'],
     )
-    filter.detach(pod(1))
-    filter.detach(pod(1))
+    filter.detach(holdingOf(pod(1)))
+    filter.detach(holdingOf(pod(1)))
     t.equal(ruleset(room).includes('net/c1/eth0'), false)
   }))
 
@@ -195,12 +194,12 @@ test('findElements finds by comment, in both tables', (t) =>
   withFilter((room) => {
     const { filter } = room
     const [one, two] = [pod(1), pod(2, 'bridge')]
-    for (const each of [one, two]) filter.attach(each, fillWith(one, two))
+    for (const each of [one, two]) filter.attach(holdingOf(each), storeOf(one, two))
     const found = filter.findElements((comment) => comment === 'net/c2/eth0')
     t.equal(found.length, elementsOf(two).length)
     filter.deleteElements(found)
     t.equal(ruleset(room).includes('net/c2/eth0'), false)
-    t.strictSame(filter.missingElements(one), [])
+    t.strictSame(filter.missingElements(holdingOf(one)), [])
     t.strictSame(
       filter.findElements(() => false),
       [],
@@ -212,7 +211,7 @@ for (const length of [8, 57, 58, 63, 100])
   test(`findElements knows an attachment of a network whose name has ${length} letters`, (t) =>
     withFilter(({ filter }) => {
       const one = pod(1, 'routed', { network: 'n'.repeat(length), container: 'c'.repeat(64) })
-      filter.attach(one, fillWith(one))
+      filter.attach(holdingOf(one), storeOf(one))
       const name = cutComment(`${one.network}/${one.container}/${one.ifname}`)
       t.equal(filter.findElements((comment) => comment === name).length, elementsOf(one).length)
     }))
@@ -221,11 +220,11 @@ test('dropUnusedChains takes chains that nobody jumps to, and leaves the others'
   withFilter((room) => {
     const { filter } = room
     const other = pod(2, 'routed', { masqueradeExcept: ['192.0.2.0/24'] })
-    for (const each of [pod(1), other]) filter.attach(each, fillWith(pod(1), other))
+    for (const each of [pod(1), other]) filter.attach(holdingOf(each), storeOf(pod(1), other))
     filter.deleteElements(elementsOf(other))
     filter.dropUnusedChains()
     t.equal(new Set(ruleset(room).match(/chain masquerade-\w+/g) ?? []).size, 1)
-    t.strictSame(filter.missingElements(pod(1)), [])
+    t.strictSame(filter.missingElements(holdingOf(pod(1))), [])
   }))
 
 test("dropEmptyTables leaves tables in use, and other people's", (t) =>
@@ -233,11 +232,11 @@ test("dropEmptyTables leaves tables in use, and other people's", (t) =>
     const { filter, netns } = room
     filter.dropEmptyTables()
     runNft(netns, 'add', 'table', 'inet', 'other')
-    filter.attach(pod(1), fillWith(pod(1)))
+    filter.attach(holdingOf(pod(1)), storeOf(pod(1)))
     const before = ruleset(room)
     filter.dropEmptyTables()
     t.equal(ruleset(room), before)
-    filter.detach(pod(1))
+    filter.detach(holdingOf(pod(1)))
     filter.dropEmptyTables()
     t.equal(ruleset(room).trim(), 'table inet other {\n}')
   }))
@@ -251,25 +250,25 @@ test('dropEmptyTables leaves a table that is filled while it looks', (t) =>
       // every set was seen to be empty, and the tables are about to go
       send: (fd, bytes, length) => {
         const types = typesOf(Buffer.from(bytes.subarray(0, length)))
-        if (!isLate && types.includes(NFT_MSG_DELTABLE)) late.attach(pod(2), nobodyLost)
+        if (!isLate && types.includes(NFT_MSG_DELTABLE)) late.attach(holdingOf(pod(2)), neverLost)
         isLate ||= types.includes(NFT_MSG_DELTABLE)
         return native.send(fd, bytes, length)
       },
     }
-    late.attach(pod(1), fillWith(pod(1)))
-    late.detach(pod(1))
+    late.attach(holdingOf(pod(1)), storeOf(pod(1)))
+    late.detach(holdingOf(pod(1)))
     const filter = new FilterSocket(meddled)
     filter.dropEmptyTables()
     t.equal(isLate, true)
-    t.strictSame(late.missingElements(pod(2)), [])
+    t.strictSame(late.missingElements(holdingOf(pod(2))), [])
     for (const socket of [late, filter]) socket.close()
   }))
 
 test('an attachment without guard and masquerade needs no table', (t) =>
   withFilter((room) => {
     const bare = pod(1, 'routed', { spoofCheck: false, masqueradeExcept: null })
-    room.filter.attach(bare, nobodyLost)
+    room.filter.attach(holdingOf(bare), neverLost)
     t.equal(ruleset(room), '')
-    room.filter.detach(bare)
+    room.filter.detach(holdingOf(bare))
     t.strictSame(room.filter.rules(inetTable), [], 'a table that is not there has no rules')
   }))

@@ -1,4 +1,6 @@
 import type { Attachment } from '../../src/datapath/attachment.ts'
+import { holdingOf } from '../../src/datapath/holding.ts'
+import type { WhenLost } from '../../src/kernel/filter-socket.ts'
 import { attachmentOf } from '../datapath/attachments.ts'
 
 /** Pod number n of a node, 1 to 9999: addresses, MAC and link are its own. */
@@ -22,14 +24,12 @@ export function podNumber(
   })
 }
 
-export type Fill = (all: readonly Attachment[]) => void
-
-/** A store that holds these, for a table that had to be made. */
+/** A store that holds these, for a table that has to be made. */
 export const storeOf =
-  (...all: readonly Attachment[]) =>
-  (fill: Fill): void =>
-    fill(all)
+  (...all: readonly Attachment[]): WhenLost =>
+  (fill) =>
+    fill(all.map((one) => holdingOf(one)))
 
-export const neverLost = (): void => {
+export const neverLost = (): never => {
   throw new Error('Cannot happen: every table was there')
 }

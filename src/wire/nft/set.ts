@@ -7,6 +7,7 @@ import type { TableName } from './table.ts'
 
 // Sets, maps and their elements: include/uapi/linux/netfilter/nf_tables.h.
 const NFT_MSG_NEWSET = 9
+const NFT_MSG_GETSET = 10
 const NFT_MSG_NEWSETELEM = 12
 const NFT_MSG_GETSETELEM = 13
 const NFT_MSG_DELSETELEM = 14
@@ -62,6 +63,10 @@ export function newSet({ family, table, set, key, verdicts, id }: NewSet): Query
     ...(key.length === 1 && key[0] === 'ifname' ? [attribute(13, hostByteOrder)] : []),
   ])
 }
+
+/** The kernel answers the set, or ENOENT. */
+export const getSet = ({ family, table, set }: SetName): Query =>
+  nftQuery(family, { number: NFT_MSG_GETSET, flags: 0 }, [text(1, table), text(2, set)])
 
 export type Element = SetName & {
   readonly key: Uint8Array

@@ -12,6 +12,7 @@ import { commentData, type NftFamily, nftQuery, readComment, readNft } from './m
 
 // Tables, chains and rules: include/uapi/linux/netfilter/nf_tables.h.
 const NFT_MSG_NEWTABLE = 0
+const NFT_MSG_GETTABLE = 1
 const NFT_MSG_DELTABLE = 2
 const NFT_MSG_NEWCHAIN = 3
 const NFT_MSG_GETCHAIN = 4
@@ -36,6 +37,10 @@ export type BaseChain = ChainName & {
 /** A table that must not be there yet: whoever is first makes it whole. */
 export const newTable = ({ family, table }: TableName): Query =>
   nftQuery(family, { number: NFT_MSG_NEWTABLE, flags: NLM_F_CREATE | NLM_F_EXCL }, [text(1, table)])
+
+/** The kernel answers the table, or ENOENT. */
+export const getTable = ({ family, table }: TableName): Query =>
+  nftQuery(family, { number: NFT_MSG_GETTABLE, flags: 0 }, [text(1, table)])
 
 export const deleteTable = ({ family, table }: TableName): Query =>
   nftQuery(family, { number: NFT_MSG_DELTABLE, flags: 0 }, [text(1, table)])

@@ -1,0 +1,31 @@
+import type { Query } from '../wire/netlink/message.ts'
+import { type Element, putElement } from '../wire/nft/set.ts'
+import type { ChainName, TableName } from '../wire/nft/table.ts'
+import { type Attachment, nameOf } from './attachment.ts'
+import { elementsOf, inetTable, ownChainOf } from './ruleset.ts'
+
+/** What one attachment has in our tables: its elements all bear its name as their comment. */
+export type Holding = {
+  readonly name: string
+  readonly elements: readonly Element[]
+  /** A chain that the elements jump to; attachments whose chains are equal share one. */
+  readonly chain: { readonly name: ChainName; readonly queries: readonly Query[] } | undefined
+}
+
+export const holdingOf = (attachment: Attachment): Holding => ({
+  name: nameOf(attachment),
+  elements: elementsOf(attachment),
+  chain: ownChainOf(attachment),
+})
+
+/** Everything that the tables must hold for these attachments; what is there already stays. */
+export function fillQueries(tables: readonly TableName[], all: readonly Holding[]): Query[] {
+  const isIn = ({ family }: TableName): boolean => tables.some((table) => table.family === family)
+  const chains = new Map(
+    all.flatMap(({ chain }) => chain ?? []).map(({ name, queries }) => [name.chain, queries]),
+  )
+  return [
+    ...(isIn(inetTable) ? [...chains.values()].flat() : []),
+    ...all.flatMap(({ elements }) => elements.filter(isIn).map(putElement)),
+  ]
+}
