@@ -43,8 +43,9 @@ export function add(call: Call): string {
   if (sockets.pod.link({ name: environment.ifname })) throw interfaceExists(environment.ifname)
   const undo: Undo = []
   try {
-    const { attachment, dns } = lease(call, sockets, undo)
-    const bridge = wire(call, { attachment, sockets, undo })
+    const leased = lease(call, sockets, undo)
+    const { attachment, dns } = leased
+    const bridge = wire(call, { ...leased, sockets, undo })
     const result = resultOf(attachment, { config, environment, dns, bridgeLink: bridge })
     return formatResult(config.cniVersion, result)
   } catch (refusal) {
@@ -88,7 +89,12 @@ function undoAll(undo: Undo, refusal: unknown): unknown {
     : new AggregateError(faults, 'Cannot attach the pod, nor undo it all')
 }
 
-type Leased = { readonly attachment: Attachment; readonly dns: Result['dns'] }
+type Leased = {
+  readonly attachment: Attachment
+  readonly dns: Result['dns']
+  /** No other attachment was on record. */
+  readonly isAlone: boolean
+}
 
 /**
  * The record is durable before anything is in the kernel: whoever is killed later leaves a name to
@@ -118,14 +124,14 @@ function lease(call: Call, { host }: Sockets, undo: Undo): Leased {
     const attachment = describeAttachment({ ...source, ips, routes })
     store.putAttachment(attachment)
     isWritten = true
-    return attachment
+    return { attachment, isAlone: !store.hasOthers(id) }
   })
-  if (delegateOf(config) === undefined) return { attachment: leased, dns: configuredDns(call) }
+  if (delegateOf(config) === undefined) return { ...leased, dns: configuredDns(call) }
   undo.push(() => void delegate(call, 'DEL'))
   const result = delegate(call, 'ADD') ?? { interfaces: [], ips: [], routes: [], dns: {} }
   const attachment = describeDelegated({ ...source, ips: givenBy(result), routes: result.routes })
   withStore(call, (store) => store.putAttachment(attachment))
-  return { attachment, dns: result.dns }
+  return { ...leased, attachment, dns: result.dns }
 }
 
 /**
@@ -198,19 +204,26 @@ function givenBy({ ips }: Result): readonly Given[] {
   })
 }
 
-type Wiring = { readonly attachment: Attachment; readonly sockets: Sockets; readonly undo: Undo }
+type Wiring = Pick<Leased, 'attachment' | 'isAlone'> & {
+  readonly sockets: Sockets
+  readonly undo: Undo
+}
 
 /**
  * Guard and masquerade first, the pod's end last: no packet passes before everything is in its
  * place.
  */
-function wire(call: Call, { attachment, sockets, undo }: Wiring): Link | undefined {
+function wire(call: Call, { attachment, isAlone, sockets, undo }: Wiring): Link | undefined {
   const { native, note } = call
   const { host, pod, netnsFd } = sockets
   const onHost = { sysctls: new Sysctls(native, -1), note }
   const filter = new FilterSocket(native)
-  filter.attach(holdingOf(attachment), (fill) =>
-    withStore(call, (store) => fill(store.attachments().map(holdingOf))),
+  const holding = holdingOf(attachment)
+  // Who comes later finds this one on record, and in the tables that are made here.
+  filter.attach(holding, (fill) =>
+    isAlone
+      ? fill([holding])
+      : withStore(call, (store) => fill(store.attachments().map(holdingOf))),
   )
   switchForwardingOn(forwardingSysctls(attachment), onHost)
   const bridge = attachment.bridge

@@ -7,6 +7,7 @@ import type { Native } from '../kernel/native.ts'
 import { errno, KernelRefusal } from '../kernel/refusal.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
 import { LeaseStore } from '../store/lease-store.ts'
+import { printNote } from './streams.ts'
 
 /** One call, read: what every verb works on. */
 export type Call = {
@@ -29,7 +30,7 @@ export function readCall(native: Native, environment: Environment, input: string
     input,
     config,
     id: { network: config.name, container, ifname },
-    note: (text) => void process.stderr.write(`tulle: ${text}\n`),
+    note: printNote,
   }
 }
 

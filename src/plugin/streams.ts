@@ -49,3 +49,13 @@ export function print(text: string | undefined): boolean {
     }
   return true
 }
+
+/**
+ * A line on standard error, or nothing if nobody takes it. Not `process.stderr`: Node loads 5 ms of
+ * stream modules when it is first named.
+ */
+export function printNote(text: string): void {
+  try {
+    writeSync(2, `tulle: ${text}\n`)
+  } catch {}
+}
