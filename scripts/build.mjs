@@ -20,10 +20,17 @@ const { version } = JSON.parse(fs.readFileSync(path.join(root, 'package.json'), 
 const node = fs.realpathSync(process.execPath)
 const verbs = ['STATUS', 'ADD', 'CHECK', 'DEL', 'GC']
 
-/** One asset a verb: what GC needs costs ADD nothing. */
+/** One asset a verb: what GC needs costs ADD nothing. Names that start less often have one. */
+const bundles = [
+  ...verbs.map((verb) => ({ name: `plugin.${verb}`, entry: `main-${verb.toLowerCase()}.ts` })),
+  { name: 'chained', entry: 'main-chained.ts' },
+]
 const assetsOf = (ending) =>
   Object.fromEntries(
-    verbs.map((verb) => [`plugin.${verb}.${ending}`, path.join(work, `plugin.${verb}.${ending}`)]),
+    bundles
+      .map(({ name }) => `${name}.${ending}`)
+      .filter((file) => fs.existsSync(path.join(work, file)))
+      .map((file) => [file, path.join(work, file)]),
   )
 
 const step = (what) => process.stderr.write(`build: ${what}\n`)
@@ -107,18 +114,18 @@ async function bundle() {
     entryPoints: [path.join(root, 'src/main.ts')],
     logOverride: { 'empty-import-meta': 'silent' },
   }
-  const pluginOf = (verb) =>
+  const pluginOf = ({ name, entry }) =>
     esbuild.build({
       ...common,
-      entryPoints: [path.join(root, `src/plugin/main-${verb.toLowerCase()}.ts`)],
-      outfile: path.join(work, `plugin.${verb}.js`),
+      entryPoints: [path.join(root, 'src/plugin', entry)],
+      outfile: path.join(work, `${name}.js`),
       charset: 'ascii',
       metafile: true,
       // A function of what the boot hands in; wrapped here, as joining strings at start takes time.
       banner: { js: '(function(exports,require,module){' },
       footer: { js: '})' },
     })
-  const plugins = await Promise.all(verbs.map(pluginOf))
+  const plugins = await Promise.all(bundles.map(pluginOf))
   await Promise.all([
     esbuild.build({
       ...boot,

@@ -1,9 +1,11 @@
 import { writeSync } from 'node:fs'
+import { basename } from 'node:path/posix'
 import { getAsset, getRawAsset } from 'node:sea'
 import { Script } from 'node:vm'
 import { code, formatFault } from './cni/fault.ts'
 import { formatVersions, newestVersion } from './cni/version.ts'
 import { loadNative, type Native } from './kernel/native.ts'
+import type { Called, PluginName } from './plugin/context.ts'
 import { print, readInput } from './plugin/streams.ts'
 
 // The executable's first lines: who is asked for decides which asset is compiled, and the others
@@ -12,7 +14,23 @@ import { print, readInput } from './plugin/streams.ts'
 
 declare const TULLE_VERSION: string
 
-type Run = (native: Native) => 0 | 1
+type Run = (called: Called) => 0 | 1
+
+/** What each name runs: of an asset of one verb, or of all. */
+const assetOf: Readonly<Record<PluginName, string>> = {
+  tulle: 'plugin',
+  bridge: 'plugin',
+  ptp: 'plugin',
+  portmap: 'chained',
+  bandwidth: 'chained',
+  tuning: 'chained',
+  firewall: 'chained',
+}
+const isPluginName = (name: string): name is PluginName => Object.hasOwn(assetOf, name)
+
+/** The name that we are called by; a name of somebody's own is ours as well. */
+const called = basename(process.argv0)
+const plugin: PluginName = isPluginName(called) ? called : 'tulle'
 
 /** VERSION needs no configuration and no kernel, and runtimes ask for it at every turn. */
 function answerCall(verb: string): never {
@@ -40,22 +58,21 @@ const verbs = ['ADD', 'DEL', 'CHECK', 'STATUS', 'GC']
 
 function runPlugin(asked: string, native: Native): 0 | 1 {
   const verb = verbs.includes(asked) ? asked : 'STATUS'
-  const script = new Script(getAsset(`plugin.${verb}.js`, 'latin1'), {
-    filename: `plugin.${verb}.js`,
-    ...cacheOf(verb),
-  })
+  const name = assetOf[plugin] === 'plugin' ? `plugin.${verb}` : assetOf[plugin]
+  const filename = `${name}.js`
+  const script = new Script(getAsset(filename, 'latin1'), { filename, ...cacheOf(name) })
   const module: { exports: { main?: Run } } = { exports: {} }
   const load = script.runInThisContext() as (...words: unknown[]) => void
   load(module.exports, require, module)
-  const number = module.exports.main?.(native) ?? 1
+  const number = module.exports.main?.({ native, plugin }) ?? 1
   keepCache(script)
   return number
 }
 
-/** A verb that no cache was made for is compiled from source: slower, no less right. */
-function cacheOf(verb: string): { cachedData?: Buffer } {
+/** An asset that no cache was made for is compiled from source: slower, no less right. */
+function cacheOf(name: string): { cachedData?: Buffer } {
   try {
-    return { cachedData: Buffer.from(getRawAsset(`plugin.${verb}.cache`) as ArrayBuffer) }
+    return { cachedData: Buffer.from(getRawAsset(`${name}.cache`) as ArrayBuffer) }
   } catch {
     return {}
   }
@@ -70,7 +87,7 @@ function keepCache(script: Script): void {
 }
 
 function runCommand(words: readonly string[]): void {
-  if (words.length === 0) writeSync(2, `CNI tulle plugin v${TULLE_VERSION} (CNI 0.1.0 … 1.1.0)\n`)
+  if (words.length === 0) writeSync(2, aboutLine())
   else if (words[0] === '--version') writeSync(1, `tulle ${TULLE_VERSION}\n`)
   else {
     writeSync(
@@ -80,6 +97,16 @@ function runCommand(words: readonly string[]): void {
     process.exitCode = 1
   }
 }
+
+/**
+ * nerdctl reads the version out of firewall's line, and asks it for ingressPolicy from 1.7.1 on:
+ * under a reference plugin's name it is that plugin's version whose keys we read.
+ */
+const referenceVersion = '1.9.1'
+const aboutLine = (): string =>
+  plugin === 'tulle'
+    ? `CNI tulle plugin v${TULLE_VERSION} (CNI 0.1.0 … 1.1.0)\n`
+    : `CNI ${plugin} plugin v${referenceVersion} (Tulle ${TULLE_VERSION})\n`
 
 const verb = process.env.CNI_COMMAND
 if (verb) answerCall(verb)

@@ -2,6 +2,7 @@ import type { Query } from '../wire/netlink/message.ts'
 import { type Element, putElement } from '../wire/nft/set.ts'
 import type { ChainName, TableName } from '../wire/nft/table.ts'
 import { type Attachment, nameOf } from './attachment.ts'
+import { type Extras, elementsOfExtras } from './extras.ts'
 import { elementsOf, inetTable, ownChainOf } from './ruleset.ts'
 
 /** What one attachment has in our tables: its elements all bear its name as their comment. */
@@ -12,10 +13,16 @@ export type Holding = {
   readonly chain: { readonly name: ChainName; readonly queries: readonly Query[] } | undefined
 }
 
-export const holdingOf = (attachment: Attachment): Holding => ({
+export const holdingOf = (attachment: Attachment, extras?: Extras): Holding => ({
   name: nameOf(attachment),
-  elements: elementsOf(attachment),
+  elements: [...elementsOf(attachment), ...(extras ? elementsOfExtras(extras) : [])],
   chain: ownChainOf(attachment),
+})
+
+export const holdingOfExtras = (extras: Extras): Holding => ({
+  name: nameOf(extras),
+  elements: elementsOfExtras(extras),
+  chain: undefined,
 })
 
 /** Everything that the tables must hold for these attachments; what is there already stays. */

@@ -2,7 +2,7 @@ import { fillQueries, type Holding } from '../datapath/holding.ts'
 import { masqueradePrefix } from '../datapath/masquerade.ts'
 import { dropChain, inetTable, setsOf, tableQueries, tables } from '../datapath/ruleset.ts'
 import type { Query } from '../wire/netlink/message.ts'
-import { decodeGeneration, getGeneration, nftBatch } from '../wire/nft/message.ts'
+import { cutComment, decodeGeneration, getGeneration, nftBatch } from '../wire/nft/message.ts'
 import {
   decodeElements,
   deleteElement,
@@ -31,6 +31,19 @@ type Refusal = {
   readonly at: number
   readonly errno: number
   readonly kernelText: string | undefined
+}
+
+/** Another attachment has this element: `owner` is its name, as far as a comment holds it. */
+export class ElementTaken extends Error {
+  override name = 'ElementTaken'
+  readonly element: Element
+  readonly owner: string
+
+  constructor(element: Element, owner = 'somebody who left no name') {
+    super(`Cannot add an element of ${element.set}: ${owner} has it`)
+    this.element = element
+    this.owner = owner
+  }
 }
 
 /**
@@ -77,6 +90,7 @@ export class FilterSocket {
    * is asked first. Refused all the same, because somebody was quicker, it is tried again.
    * @param whenLost tells what every attachment of this node holds, to fill a table that has to be
    *   made.
+   * @throws {ElementTaken} if another attachment has an exclusive one of the elements.
    */
   attach(holding: Holding, whenLost: WhenLost): void {
     const { elements, name } = holding
@@ -88,7 +102,7 @@ export class FilterSocket {
           ? whenLost((all) => this.#makeTables(holding, base, all))
           : this.#commit([...base.chain, ...elements.map(newElement)])
       if (!refusal) return
-      if (refusal.errno === errno.EEXIST) this.deleteElements(elements)
+      if (refusal.errno === errno.EEXIST) this.#dropStale(holding)
       else if (refusal.errno === errno.ENOENT) whenLost((all) => this.#replaceOutdated(base, all))
       else throw this.#refused(`add nftables elements of ${name}`, refusal)
     }
@@ -148,10 +162,7 @@ export class FilterSocket {
 
   /** Elements that the attachment should have and the kernel lacks. */
   missingElements({ elements }: Holding): readonly Element[] {
-    return elements.filter((element) => {
-      const [fared] = this.#socket.exchange([getElement(element)])
-      return fared?.errno !== 0
-    })
+    return elements.filter((element) => this.#observe(element) === undefined)
   }
 
   /** The table's rules as "chain: comment", in order; none if there is no such table. */
@@ -166,6 +177,22 @@ export class FilterSocket {
 
   close(): void {
     this.#socket.close()
+  }
+
+  #observe(element: Element): ObservedElement | undefined {
+    const [fared] = this.#socket.exchange([getElement(element)])
+    if (fared?.errno !== 0) return undefined
+    return fared.answers.flatMap(({ body }) => decodeElements(body))[0]
+  }
+
+  /** What killed processes have left under these keys. */
+  #dropStale({ name, elements }: Holding): void {
+    const own = cutComment(name)
+    for (const element of elements.filter(({ isExclusive }) => isExclusive)) {
+      const there = this.#observe(element)
+      if (there && there.comment !== own) throw new ElementTaken(element, there.comment)
+    }
+    this.deleteElements(elements)
   }
 
   /** What the elements need and the kernel has, or lacks. */

@@ -3,16 +3,9 @@ import type { Prefix } from '../base/prefix.ts'
 import type { Step } from '../datapath/steps.ts'
 import type { Message, Query } from '../wire/netlink/message.ts'
 import { decodeAddress, dumpAddresses } from '../wire/rtnl/address.ts'
-import {
-  decodeLink,
-  deleteLink,
-  dumpLinks,
-  getLink,
-  type IfIndex,
-  type Link,
-  setDown,
-} from '../wire/rtnl/link.ts'
+import { deleteLink, dumpLinks, getLink, type IfIndex, setDown } from '../wire/rtnl/link.ts'
 import { decodeNeighbour, dumpNeighbours, type ObservedNeighbour } from '../wire/rtnl/neighbour.ts'
+import { decodeLink, type Link } from '../wire/rtnl/observed-link.ts'
 import { decodeRoute, dumpRoutes, getRoute, type ObservedRoute } from '../wire/rtnl/route.ts'
 import type { Native } from './native.ts'
 import { NETLINK_ROUTE, NetlinkSocket } from './netlink-socket.ts'

@@ -2,23 +2,25 @@ import { parseAddress } from '../base/address.ts'
 import { parsePrefix } from '../base/prefix.ts'
 import { describe as show } from '../cni/config.ts'
 import { CniFault, code, fault } from '../cni/fault.ts'
-import { formatResult, passThrough, type Result } from '../cni/result.ts'
+import { formatResult, type Result } from '../cni/result.ts'
 import { refuseUnsupported } from '../cni/unsupported.ts'
 import type { Attachment } from '../datapath/attachment.ts'
+import type { Extras } from '../datapath/extras.ts'
 import { holdingOf } from '../datapath/holding.ts'
 import { announceStep, hostSteps, markStep, podSteps, vethStep } from '../datapath/steps.ts'
 import { forwardingSysctls, hostSysctls, podSysctls } from '../datapath/sysctls.ts'
 import { FilterSocket } from '../kernel/filter-socket.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
 import { Sysctls } from '../kernel/sysctl.ts'
-import { lifeStamp } from '../store/boot.ts'
 import type { LeaseStore } from '../store/lease-store.ts'
 import { readResolvConf } from '../store/resolv-conf.ts'
-import type { Link } from '../wire/rtnl/link.ts'
+import type { Link } from '../wire/rtnl/observed-link.ts'
+import { addChained } from './chained.ts'
 import { type Call, delegateOf, isBuiltIn, openPod, withStore } from './context.ts'
 import { delegate } from './delegate.ts'
 import { describeAttachment, type Given, refuseUnfit, resultOf, type Source } from './describe.ts'
 import { forgetAttachment } from './detach.ts'
+import { allHoldings, applyExtras, wishedExtras } from './extras.ts'
 import {
   applySysctls,
   dropOwnLink,
@@ -27,8 +29,10 @@ import {
   switchForwardingOn,
   uplinkMtuBytes,
 } from './host.ts'
-import { adoptLeases, leaseAddresses } from './lease.ts'
+import { adoptLeases, leaseAddresses, startLife } from './lease.ts'
+import { targetOf } from './parts/part.ts'
 import { settle } from './settle.ts'
+import { type Undo, undoAll } from './undo.ts'
 
 /** Everything that an ADD talks to; the descriptors go with the process. */
 type Sockets = { readonly netnsFd: number; readonly host: RouteSocket; readonly pod: RouteSocket }
@@ -36,7 +40,7 @@ type Sockets = { readonly netnsFd: number; readonly host: RouteSocket; readonly 
 /** Gives a pod its interface; the result as JSON. What fails at any step leaves nothing. */
 export function add(call: Call): string {
   const { config, environment, native } = call
-  if (config.prevResult !== undefined) return chained(call)
+  if (config.prevResult !== undefined) return behindAnother(call)
   refuseUnsupported(config)
   refuseUnfit(config)
   const sockets = { ...openPod(call), host: new RouteSocket(native, -1, 'the host') }
@@ -53,10 +57,10 @@ export function add(call: Call): string {
   }
 }
 
-/** Behind another plugin Tulle has nothing to wire: it makes no second interface of one name. */
-function chained({ config }: Call): string {
-  if (config.ipam === undefined && config.mode === undefined)
-    return passThrough(config.cniVersion, config.prevResult)
+/** Behind another plugin Tulle wires nothing: it makes no second interface of one name. */
+function behindAnother(call: Call): string {
+  const { config } = call
+  if (config.ipam === undefined && config.mode === undefined) return addChained(call)
   throw fault(
     code.invalidConfig,
     "a pod's interface can be made only once",
@@ -73,24 +77,9 @@ const interfaceExists = (ifname: string): Error =>
     `the pod's namespace has a link ${ifname}; call DEL first, or choose another CNI_IFNAME`,
   )
 
-/** What takes a finished step back; run newest first. */
-type Undo = (() => void)[]
-
-function undoAll(undo: Undo, refusal: unknown): unknown {
-  const faults: unknown[] = [refusal]
-  for (const step of undo.reverse())
-    try {
-      step()
-    } catch (another) {
-      faults.push(another)
-    }
-  return faults.length === 1
-    ? refusal
-    : new AggregateError(faults, 'Cannot attach the pod, nor undo it all')
-}
-
 type Leased = {
   readonly attachment: Attachment
+  readonly extras: Extras | undefined
   readonly dns: Result['dns']
   /** No other attachment was on record. */
   readonly isAlone: boolean
@@ -100,8 +89,9 @@ type Leased = {
  * The record is durable before anything is in the kernel: whoever is killed later leaves a name to
  * clean up by.
  */
-function lease(call: Call, { host }: Sockets, undo: Undo): Leased {
+function lease(call: Call, sockets: Sockets, undo: Undo): Leased {
   const { config, environment, id } = call
+  const { host } = sockets
   const source = { id, config, environment, uplinkMtuBytes: config.mtu || uplinkMtuBytes(host) }
   const routes = config.ipam?.routes ?? []
   // A commit may be on the disk although it was reported as failed.
@@ -122,28 +112,28 @@ function lease(call: Call, { host }: Sockets, undo: Undo): Leased {
         )
       : []
     const attachment = describeAttachment({ ...source, ips, routes })
-    store.putAttachment(attachment)
+    const extras = record(call, store, { attachment, sockets })
     isWritten = true
-    return { attachment, isAlone: !store.hasOthers(id) }
+    return { attachment, extras, isAlone: !store.hasOthers(id) }
   })
   if (delegateOf(config) === undefined) return { ...leased, dns: configuredDns(call) }
   undo.push(() => void delegate(call, 'DEL'))
   const result = delegate(call, 'ADD') ?? { interfaces: [], ips: [], routes: [], dns: {} }
   const attachment = describeDelegated({ ...source, ips: givenBy(result), routes: result.routes })
-  withStore(call, (store) => store.putAttachment(attachment))
-  return { ...leased, attachment, dns: result.dns }
+  const extras = withStore(call, (store) => record(call, store, { attachment, sockets }))
+  return { ...leased, attachment, extras, dns: result.dns }
 }
 
-/**
- * After a boot nothing of the store is alive any more: all of it is given back in the transaction
- * of the first ADD.
- */
-function startLife(store: LeaseStore, host: RouteSocket): void {
-  const stamp = lifeStamp(host.netnsCookie())
-  const known = store.meta('life')
-  if (known === stamp) return
-  if (known !== undefined) store.releaseAll()
-  store.setMeta('life', stamp)
+/** What the attachment is to have besides is described and recorded with it. */
+function record(
+  call: Call,
+  store: LeaseStore,
+  { attachment, sockets }: { readonly attachment: Attachment; readonly sockets: Sockets },
+): Extras | undefined {
+  const extras = wishedExtras(call, targetOf(attachment, sockets), store)
+  store.putAttachment(attachment)
+  if (extras) store.extras.put(extras)
+  return extras
 }
 
 function refuseSecond({ id }: Call, store: LeaseStore): void {
@@ -204,7 +194,7 @@ function givenBy({ ips }: Result): readonly Given[] {
   })
 }
 
-type Wiring = Pick<Leased, 'attachment' | 'isAlone'> & {
+type Wiring = Omit<Leased, 'dns'> & {
   readonly sockets: Sockets
   readonly undo: Undo
 }
@@ -213,17 +203,18 @@ type Wiring = Pick<Leased, 'attachment' | 'isAlone'> & {
  * Guard and masquerade first, the pod's end last: no packet passes before everything is in its
  * place.
  */
-function wire(call: Call, { attachment, isAlone, sockets, undo }: Wiring): Link | undefined {
+function wire(
+  call: Call,
+  { attachment, extras, isAlone, sockets, undo }: Wiring,
+): Link | undefined {
   const { native, note } = call
   const { host, pod, netnsFd } = sockets
   const onHost = { sysctls: new Sysctls(native, -1), note }
   const filter = new FilterSocket(native)
-  const holding = holdingOf(attachment)
+  const holding = holdingOf(attachment, extras)
   // Who comes later finds this one on record, and in the tables that are made here.
   filter.attach(holding, (fill) =>
-    isAlone
-      ? fill([holding])
-      : withStore(call, (store) => fill(store.attachments().map(holdingOf))),
+    isAlone ? fill([holding]) : withStore(call, (store) => fill(allHoldings(store))),
   )
   switchForwardingOn(forwardingSysctls(attachment), onHost)
   const bridge = attachment.bridge
@@ -239,6 +230,7 @@ function wire(call: Call, { attachment, isAlone, sockets, undo }: Wiring): Link 
   host.run(hostSteps(attachment, hostEnd.index, bridge?.index))
   applySysctls(podSysctls(attachment, ipv6State()), { sysctls: new Sysctls(native, netnsFd), note })
   pod.run(podSteps(attachment, podEnd.index))
+  if (extras) applyExtras(call, extras, targetOf(attachment, sockets))
   if (!settle({ attachment, host, pod, hostEnd: hostEnd.index }))
     note(`${attachment.link} does not pass packets yet; going on without waiting longer`)
   if (bridge) pod.run([announceStep(attachment, podEnd.index)])

@@ -2,7 +2,6 @@ import { formatAddress } from '../base/address.ts'
 import { code, fault } from '../cni/fault.ts'
 import { type Result, readResult } from '../cni/result.ts'
 import { refuseUnsupported } from '../cni/unsupported.ts'
-import { isAtLeast } from '../cni/version.ts'
 import type { Attachment } from '../datapath/attachment.ts'
 import { type Claimed, differences, type Observed } from '../datapath/difference.ts'
 import { holdingOf } from '../datapath/holding.ts'
@@ -12,29 +11,32 @@ import { forwardingSysctls } from '../datapath/sysctls.ts'
 import { FilterSocket } from '../kernel/filter-socket.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
 import { Sysctls } from '../kernel/sysctl.ts'
+import { checkChained } from './chained.ts'
 import { type Call, isBuiltIn, openPod, withExistingStore } from './context.ts'
 import { delegate } from './delegate.ts'
+import { checkExtras } from './extras.ts'
+import { targetOf } from './parts/part.ts'
+import { checkFault, refuseOlder } from './refusals.ts'
 
 /** Says what is no longer as ADD left it; silence means that all is well. Changes nothing. */
 export function check(call: Call): void {
-  const { config, id } = call
-  if (!isAtLeast(config.cniVersion, '0.4.0'))
-    throw fault(
-      code.incompatibleVersion,
-      'config version does not allow CHECK',
-      `CHECK came with CNI 0.4.0, the configuration is ${config.cniVersion}`,
-    )
+  const { config, id, native } = call
+  refuseOlder(call, '0.4.0')
   if (config.prevResult === undefined || config.prevResult === null)
     throw fault(
       code.invalidConfig,
       'required prevResult missing',
       'CHECK needs the result of ADD as prevResult; the runtime keeps it',
     )
-  if (config.ipam === undefined && config.mode === undefined) return
+  if (config.ipam === undefined && config.mode === undefined) {
+    checkChained(call)
+    return
+  }
   refuseUnsupported(config)
-  const { pod } = openPod(call)
+  const { pod, netnsFd } = openPod(call)
   const known = withExistingStore(call, (store) => ({
     attachment: store.attachment(id),
+    extras: store.extras.of(id).find(({ plugin }) => plugin === call.plugin),
     held: store.heldBy(id).map(formatAddress),
   }))
   const attachment = known?.attachment
@@ -52,17 +54,16 @@ export function check(call: Call): void {
         .filter(({ address }) => !known.held.includes(address))
         .map(({ address }) => `${address} is not leased to this pod any more`)
     : []
-  const all = [...found, ...lost, ...missingFromFilter(call, attachment)]
+  const target = targetOf(attachment, {
+    netnsFd,
+    pod,
+    host: new RouteSocket(native, -1, 'the host'),
+  })
+  const extra = known.extras ? checkExtras(call, known.extras, target) : []
+  const all = [...found, ...lost, ...missingFromFilter(call, attachment), ...extra]
   if (all.length > 0) throw checkFault(all)
   delegate(call, 'CHECK')
 }
-
-const checkFault = (found: readonly string[]): Error =>
-  fault(
-    code.checkFailed,
-    "the pod's network is not as ADD left it",
-    `${found.join('; ')}; delete the pod and let it be made again`,
-  )
 
 /**
  * What prevResult says of our interface; plugins behind us may have changed it since, and are right

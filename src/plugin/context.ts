@@ -9,9 +9,20 @@ import { RouteSocket } from '../kernel/route-socket.ts'
 import { LeaseStore } from '../store/lease-store.ts'
 import { printNote } from './streams.ts'
 
+/** Names that the executable answers to; by each it reads and does what that plugin does. */
+export type PluginName =
+  | 'tulle'
+  | 'bridge'
+  | 'ptp'
+  | 'portmap'
+  | 'bandwidth'
+  | 'tuning'
+  | 'firewall'
+
 /** One call, read: what every verb works on. */
 export type Call = {
   readonly native: Native
+  readonly plugin: PluginName
   readonly environment: Environment
   /** Standard input as it came, for delegates. */
   readonly input: string
@@ -21,11 +32,13 @@ export type Call = {
   readonly note: (text: string) => void
 }
 
-export function readCall(native: Native, environment: Environment, input: string): Call {
+export type Called = { readonly native: Native; readonly plugin: PluginName }
+
+export function readCall(called: Called, environment: Environment, input: string): Call {
   const config = environment.verb === 'DEL' ? parseConfigForDel(input) : parseConfig(input)
   const { container, ifname } = environment
   return {
-    native,
+    ...called,
     environment,
     input,
     config,

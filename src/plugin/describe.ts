@@ -13,7 +13,7 @@ import type {
   BridgeWish,
 } from '../datapath/attachment.ts'
 import { identityOf } from '../datapath/identity.ts'
-import type { Link } from '../wire/rtnl/link.ts'
+import type { Link } from '../wire/rtnl/observed-link.ts'
 
 /** An address that IPAM gave, built in or not. */
 export type Given = { readonly prefix: Prefix; readonly gateway: Address | undefined }

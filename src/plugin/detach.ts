@@ -7,6 +7,7 @@ import type { LeaseStore } from '../store/lease-store.ts'
 import { cutComment } from '../wire/nft/message.ts'
 import { type Call, withExistingStore } from './context.ts'
 import { bridgeNameOf } from './describe.ts'
+import { removeExtras } from './extras.ts'
 import { dropBridge, dropOwnLink, ownLink } from './host.ts'
 import { hostLocalFolder } from './lease.ts'
 
@@ -30,6 +31,7 @@ export function detach(call: Call): void {
   if (link !== undefined) kernel.host.setDown(link)
   const isKnown = withExistingStore(call, (store) => {
     const attachment = store.attachment(call.id)
+    removeExtras(call, store, call)
     if (attachment) dropKernelState(attachment, store, kernel)
     releaseAddresses(call, store, call.id)
     return attachment !== undefined
@@ -44,6 +46,7 @@ export function forgetAttachment(call: Call): void {
   const kernel = openKernel(call)
   withExistingStore(call, (store) => {
     const attachment = store.attachment(call.id)
+    removeExtras(call, store, call)
     if (attachment) dropKernelState(attachment, store, kernel)
     releaseAddresses(call, store, call.id)
   })

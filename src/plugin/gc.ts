@@ -1,5 +1,4 @@
 import { code, fault } from '../cni/fault.ts'
-import { isAtLeast } from '../cni/version.ts'
 import { type AttachmentId, nameOf } from '../datapath/attachment.ts'
 import { identityOf } from '../datapath/identity.ts'
 import { parseAlias } from '../datapath/mark.ts'
@@ -9,7 +8,9 @@ import { cutComment } from '../wire/nft/message.ts'
 import { type Call, withExistingStore } from './context.ts'
 import { delegate } from './delegate.ts'
 import { dropIdleBridge, dropKernelState, releaseAddresses } from './detach.ts'
+import { removeExtras } from './extras.ts'
 import { dropOwnLink } from './host.ts'
+import { refuseOlder } from './refusals.ts'
 
 /**
  * Collects what is left of this network's attachments that the runtime does not list: records,
@@ -44,13 +45,9 @@ export function gc(call: Call): void {
  * Absent is not empty: a caller that forgets the list would otherwise delete every living pod's
  * network.
  */
-function validAttachments({ config, id }: Call): readonly AttachmentId[] {
-  if (!isAtLeast(config.cniVersion, '1.1.0'))
-    throw fault(
-      code.incompatibleVersion,
-      'config version does not allow GC',
-      `GC came with CNI 1.1.0, the configuration is ${config.cniVersion}`,
-    )
+export function validAttachments(call: Call): readonly AttachmentId[] {
+  refuseOlder(call, '1.1.0')
+  const { config, id } = call
   const keys = ['cni.dev/valid-attachments', 'cni.dev/attachments'] as const
   const key = keys.find((name) => config[name] !== undefined)
   if (key === undefined)
@@ -84,6 +81,9 @@ function collectRecords(call: Call, { host, filter, valid, attempt }: Collecting
           dropKernelState(attachment, store, { host, filter })
           releaseAddresses(call, store, attachment)
         })
+    for (const extras of store.extras.all(call.id.network))
+      if (!names.has(nameOf(extras)))
+        attempt(() => removeExtras(call, store, { id: extras, plugin: extras.plugin }))
     // Adopted leases of old host-local files have no interface name: their container's word counts.
     for (const id of store.holders(call.id.network))
       if (!names.has(nameOf(id)) && !(id.ifname === '' && containers.has(id.container)))
@@ -105,6 +105,6 @@ function collectElements(
   )
   filter.deleteElements(orphans)
   if (orphans.length > 0) filter.dropUnusedChains()
-  const isIdle = withExistingStore(call, (store) => !store.hasAttachments()) ?? true
+  const isIdle = withExistingStore(call, (store) => store.isEmpty()) ?? true
   if (isIdle) filter.dropEmptyTables()
 }

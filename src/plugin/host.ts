@@ -13,7 +13,8 @@ import { errno } from '../kernel/refusal.ts'
 import type { RouteSocket } from '../kernel/route-socket.ts'
 import { hasIpv6, listeners, type Sysctls } from '../kernel/sysctl.ts'
 import { deleteAddress } from '../wire/rtnl/address.ts'
-import { IFF_PROMISC, IFF_UP, type Link, setLink } from '../wire/rtnl/link.ts'
+import { IFF_PROMISC, IFF_UP, setLink } from '../wire/rtnl/link.ts'
+import type { Link } from '../wire/rtnl/observed-link.ts'
 
 const defaultMtuBytes = 1500
 /**

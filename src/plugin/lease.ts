@@ -7,7 +7,7 @@ import { parseAlias } from '../datapath/mark.ts'
 import { allocate, explainLeaseFault, type Leased, type LeaseFault } from '../ipam/allocate.ts'
 import { isInRange, parseRanges, poolName, type Range, type RangeSet } from '../ipam/ranges.ts'
 import type { RouteSocket } from '../kernel/route-socket.ts'
-import { bootMilliseconds } from '../store/boot.ts'
+import { bootMilliseconds, lifeStamp } from '../store/boot.ts'
 import { LOCK_EX } from '../store/database.ts'
 import { directoryStamp, type HostLocalLease, isFresh, readHostLocal } from '../store/host-local.ts'
 import type { Held, LeaseStore } from '../store/lease-store.ts'
@@ -194,3 +194,15 @@ function lockHostLocal({ native }: Call, folder: string): () => void {
   )
 }
 const hostLocalWaitMilliseconds = 10_000
+
+/**
+ * After a boot nothing of the store is alive any more: all of it is given back in the transaction
+ * of the first ADD.
+ */
+export function startLife(store: LeaseStore, host: RouteSocket): void {
+  const stamp = lifeStamp(host.netnsCookie())
+  const known = store.meta('life')
+  if (known === stamp) return
+  if (known !== undefined) store.releaseAll()
+  store.setMeta('life', stamp)
+}

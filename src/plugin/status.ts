@@ -2,7 +2,6 @@ import { accessSync, constants, existsSync } from 'node:fs'
 import { dirname } from 'node:path/posix'
 import { code, fault } from '../cni/fault.ts'
 import { refuseUnsupported } from '../cni/unsupported.ts'
-import { isAtLeast } from '../cni/version.ts'
 import { FilterSocket } from '../kernel/filter-socket.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
 import { probeVeth } from '../wire/rtnl/link.ts'
@@ -10,6 +9,7 @@ import { type Call, dataDirOf, isBuiltIn, withExistingStore } from './context.ts
 import { delegate } from './delegate.ts'
 import { refuseUnfit } from './describe.ts'
 import { poolFaultOf } from './lease.ts'
+import { refuseOlder } from './refusals.ts'
 
 /**
  * Whether an ADD could be served now. Runtimes ask every few seconds, so nothing here takes long or
@@ -17,12 +17,7 @@ import { poolFaultOf } from './lease.ts'
  */
 export function status(call: Call): void {
   const { config } = call
-  if (!isAtLeast(config.cniVersion, '1.1.0'))
-    throw fault(
-      code.incompatibleVersion,
-      'config version does not allow STATUS',
-      `STATUS came with CNI 1.1.0, the configuration is ${config.cniVersion}`,
-    )
+  refuseOlder(call, '1.1.0')
   refuseUnsupported(config)
   refuseUnfit(config)
   refuseKernel(call)
@@ -34,7 +29,7 @@ export function status(call: Call): void {
 const unavailable = (details: string): Error =>
   fault(code.unavailable, 'the plugin cannot serve ADD now', details)
 
-function refuseKernel({ native }: Call): void {
+export function refuseKernel({ native }: Call): void {
   let host: RouteSocket
   try {
     host = new RouteSocket(native, -1, 'the host')
@@ -47,7 +42,7 @@ function refuseKernel({ native }: Call): void {
     throw unavailable('the kernel cannot make veth pairs (CONFIG_VETH); load the module veth')
 }
 
-function refuseDataDir(dataDir: string): void {
+export function refuseDataDir(dataDir: string): void {
   let folder = dataDir
   while (!existsSync(folder) && folder !== '/' && folder !== '.') folder = dirname(folder)
   try {

@@ -27,7 +27,8 @@ export class StoreBroken extends Error {
 
 export type Row = Readonly<Record<string, SQLInputValue>>
 
-export type Schema = { readonly version: number; readonly text: string }
+/** What each version of the schema added: a store of the n-th lacks what follows. */
+export type Schema = readonly string[]
 
 /**
  * One SQLite file, open for one transaction of one process: a rollback journal and
@@ -128,15 +129,18 @@ function beginOn(path: string, schema: Schema): DatabaseSync {
 function prepare(db: DatabaseSync, path: string, schema: Schema): void {
   db.exec('pragma journal_mode = truncate; pragma synchronous = full; begin immediate')
   const version = Number(db.prepare('pragma user_version').get()?.user_version ?? 0)
-  if (version > schema.version)
+  const newest = schema.length
+  if (version > newest)
     throw new StoreBroken(
       `${path} was written by a newer Tulle (schema ${version}, this one knows ` +
-        `${schema.version}); install that version again, or move the file away when no pod runs`,
+        `${newest}); install that version again, or move the file away when no pod runs`,
     )
   const isEmpty = db.prepare('select 1 from sqlite_master limit 1').get() === undefined
-  if (version === 0 && !isEmpty) throw new CorruptFile(`${path} has tables and no version`)
-  if (version === 0) db.exec(`${schema.text}; pragma user_version = ${schema.version}`)
-  else refuseCut(db, path)
+  if (version < 0 || (version === 0 && !isEmpty))
+    throw new CorruptFile(`${path} has tables and an odd version, ${version}`)
+  if (version > 0) refuseCut(db, path)
+  if (version < newest)
+    db.exec(`${schema.slice(version).join(';')}; pragma user_version = ${newest}`)
 }
 
 /** SQLite reads a page that is cut as if it ended in zeros. */
@@ -190,8 +194,17 @@ function moveAside(path: string): void {
 
 const SQLITE_CORRUPT = 11
 
+/** The JSON of a `record` column. */
+export function recordOf<T>({ record }: Row): T {
+  try {
+    return JSON.parse(String(record)) as T
+  } catch (cause) {
+    throw new CorruptFile('a record is no JSON', { cause })
+  }
+}
+
 /** What we find damaged ourselves, beside what SQLite finds. */
-export class CorruptFile extends Error {
+class CorruptFile extends Error {
   override name = 'CorruptFile'
   readonly errcode = SQLITE_CORRUPT
 }

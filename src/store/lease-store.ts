@@ -2,7 +2,8 @@ import { type Address, addressKey, parseAddress } from '../base/address.ts'
 import type { Attachment, AttachmentId } from '../datapath/attachment.ts'
 import type { Book, Cursor } from '../ipam/allocate.ts'
 import { addressOfKey, bookOf } from './book.ts'
-import { CorruptFile, Database, isCorrupt, type Lock, type Row } from './database.ts'
+import { Database, isCorrupt, type Lock, recordOf } from './database.ts'
+import { ExtrasTable, extrasSchema } from './extras-table.ts'
 
 /** A pool of more addresses is never used up, so what it gets back is not kept for reuse. */
 const rememberedPoolMax = 1n << 24n
@@ -11,9 +12,8 @@ const rememberedPoolMax = 1n << 24n
  * address: who holds it; container null: released, at `turn` of the store's own counter. cursor:
  * where a pool's never-used addresses begin.
  */
-const schema = {
-  version: 1,
-  text: `
+const schema = [
+  `
 create table meta(key text primary key, value text not null) without rowid;
 create table attachment(
   network text, container text, ifname text, bridge text, record text not null,
@@ -25,8 +25,9 @@ create table address(
 create index address_held on address(network, container, ifname) where container is not null;
 create index address_released on address(network, pool, turn) where container is null;
 create table cursor(
-  network text, pool text, next text not null, primary key(network, pool)) without rowid;`,
-}
+  network text, pool text, next text not null, primary key(network, pool)) without rowid`,
+  extrasSchema,
+]
 
 /** `turn` of an address that was adopted: its true keeper is another program. */
 const adoptedTurn = -1
@@ -36,9 +37,11 @@ export type Held = { readonly address: Address; readonly pool: string }
 /** Attachments and leases of every network that shares one data directory, in one transaction. */
 export class LeaseStore {
   readonly #db: Database
+  readonly extras: ExtrasTable
 
   private constructor(db: Database) {
     this.#db = db
+    this.extras = new ExtrasTable(db)
   }
 
   static open(dataDir: string, lock: Lock): LeaseStore {
@@ -96,7 +99,7 @@ export class LeaseStore {
       container,
       ifname,
     )
-    return row && recordOf(row)
+    return row && recordOf<Attachment>(row)
   }
 
   /** Of one network, or of all. */
@@ -105,16 +108,16 @@ export class LeaseStore {
       network === undefined
         ? this.#db.all('select record from attachment')
         : this.#db.all('select record from attachment where network = ?', network)
-    return rows.map(recordOf)
+    return rows.map((row) => recordOf<Attachment>(row))
   }
 
-  hasAttachments(): boolean {
-    return this.#db.get('select 1 from attachment limit 1') !== undefined
+  isEmpty(): boolean {
+    return this.#db.get('select 1 from attachment limit 1') === undefined && this.extras.isEmpty()
   }
 
-  /** Whether any attachment is left besides this one. */
+  /** Whether anything is on record besides this attachment. */
   hasOthers(id: AttachmentId): boolean {
-    return this.#isAny('true', id)
+    return this.#isAny('true', id) || this.extras.hasOthers(id)
   }
 
   /** Whether another attachment is a port of the bridge. */
@@ -233,6 +236,7 @@ export class LeaseStore {
   releaseAll(): void {
     this.#releaseWhere('container is not null')
     this.#db.run('delete from attachment')
+    this.extras.clear()
   }
 
   /** Containers and interface names that hold an address of the network. */
@@ -269,14 +273,6 @@ export class LeaseStore {
         )
       else this.#db.run('delete from address where network = ? and address = ?', ...key)
     }
-  }
-}
-
-function recordOf({ record }: Row): Attachment {
-  try {
-    return JSON.parse(String(record)) as Attachment
-  } catch (cause) {
-    throw new CorruptFile('a record is no JSON', { cause })
   }
 }
 

@@ -2,8 +2,9 @@ import { parseAddress } from '../../src/base/address.ts'
 import { parseMac } from '../../src/base/mac.ts'
 import { type Prefix, parsePrefix } from '../../src/base/prefix.ts'
 import type { Claimed, Observed } from '../../src/datapath/difference.ts'
-import { IFF_UP, type IfIndex, type Link } from '../../src/wire/rtnl/link.ts'
+import { IFF_UP, type IfIndex } from '../../src/wire/rtnl/link.ts'
 import type { ObservedNeighbour } from '../../src/wire/rtnl/neighbour.ts'
+import type { Link } from '../../src/wire/rtnl/observed-link.ts'
 import type { ObservedRoute } from '../../src/wire/rtnl/route.ts'
 
 // What the kernel shows of test/datapath/attachments.ts when nothing is amiss, written by hand from
@@ -31,6 +32,7 @@ const link = (name: string, index: IfIndex | undefined, mac: string): Link => ({
   kind: 'veth',
   alias: undefined,
   master: undefined,
+  peer: undefined,
   port: undefined,
 })
 

@@ -1,6 +1,6 @@
 import { formatPrefix } from '../../src/base/prefix.ts'
 import type { Observed } from '../../src/datapath/difference.ts'
-import type { Link } from '../../src/wire/rtnl/link.ts'
+import type { Link } from '../../src/wire/rtnl/observed-link.ts'
 import { type neighbour, type route, type Side, untouched } from './observations.ts'
 
 // Ways to change what the kernel shows.

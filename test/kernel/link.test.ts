@@ -4,7 +4,6 @@ import { formatMac } from '../../src/base/mac.ts'
 import {
   deleteLink,
   type IfIndex,
-  type Link,
   type LinkChange,
   newBridge,
   newVeth,
@@ -13,6 +12,7 @@ import {
   setBridgePort,
   setLink,
 } from '../../src/wire/rtnl/link.ts'
+import type { Link } from '../../src/wire/rtnl/observed-link.ts'
 import { makeNetns, type Netns, run } from '../support/netns.ts'
 import { mac } from '../wire/values.ts'
 import { ipLink, type Room, refusalOf, withRoom } from './sockets.ts'

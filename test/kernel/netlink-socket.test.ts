@@ -13,14 +13,8 @@ import {
   dumpAddresses,
   newAddress,
 } from '../../src/wire/rtnl/address.ts'
-import {
-  decodeLink,
-  deleteLink,
-  dumpLinks,
-  getLink,
-  newBridge,
-  setLink,
-} from '../../src/wire/rtnl/link.ts'
+import { deleteLink, dumpLinks, getLink, newBridge, setLink } from '../../src/wire/rtnl/link.ts'
+import { decodeLink } from '../../src/wire/rtnl/observed-link.ts'
 import { newRoute } from '../../src/wire/rtnl/route.ts'
 import { address, link, mac, prefix } from '../wire/values.ts'
 import { native, type Room, refusalOf, runNft, withRoom } from './sockets.ts'

@@ -61,5 +61,8 @@ export function callFor(lodger: Lodger, pod: Pod, verb: 'ADD' | 'DEL' | 'GC', co
     CNI_NETNS: pod.netns.path,
     CNI_IFNAME: pod.ifname,
   })
-  return { ...readCall(lodger.native, environment, JSON.stringify(conf)), note: () => undefined }
+  return {
+    ...readCall({ native: lodger.native, plugin: 'tulle' }, environment, JSON.stringify(conf)),
+    note: () => undefined,
+  }
 }

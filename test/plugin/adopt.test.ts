@@ -34,7 +34,15 @@ function callOf(dataDir: string, container = 'new'): Call {
   const keys = { ipam: { type: 'host-local', dataDir, ranges: [[range]] } }
   const { config, environment } = sourceOf({ keys })
   const id = { network: 'net', container, ifname: 'eth0' }
-  return { native: impatient, id, config, environment, input: '', note: () => undefined }
+  return {
+    native: impatient,
+    id,
+    config,
+    environment,
+    input: '',
+    plugin: 'tulle' as const,
+    note: () => undefined,
+  }
 }
 
 /** host-local's folder of the network, its files older than now and younger than the boot. */

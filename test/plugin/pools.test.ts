@@ -20,7 +20,15 @@ const native = loadNative()
 
 function callOf(request: Request): Call {
   const { id, config, environment } = sourceOf(request)
-  return { native, id, config, environment, input: '', note: () => undefined }
+  return {
+    native,
+    id,
+    config,
+    environment,
+    input: '',
+    plugin: 'tulle' as const,
+    note: () => undefined,
+  }
 }
 const withIpam = (ipam: object, more: object = {}): Call =>
   callOf({ keys: { ...more, ipam: { type: 'host-local', ...ipam } } })

@@ -17,6 +17,7 @@ function lease(dataDir: string, container: string, request: Request): string {
   const call = {
     ...{ native, config: source.config, environment: source.environment, input: '' },
     id: { ...source.id, container },
+    plugin: 'tulle' as const,
     note: () => undefined,
   }
   const outcome = faultOrResult(() =>

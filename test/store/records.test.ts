@@ -16,7 +16,7 @@ const use = <T>(folder: string, work: (store: LeaseStore) => T): T =>
 test('a record is read as it was written, by its whole name', async (t) =>
   withFolder((folder) => {
     use(folder, (store) => {
-      t.equal(store.hasAttachments(), false)
+      t.equal(store.isEmpty(), true)
       store.putAttachment(routed)
       store.putAttachment(bridged)
     })
@@ -28,7 +28,7 @@ test('a record is read as it was written, by its whole name', async (t) =>
       t.strictSame(store.attachments('net'), [routed])
       t.strictSame(store.attachments('none'), [])
       t.strictSame(store.attachments().length, 2)
-      t.equal(store.hasAttachments(), true)
+      t.equal(store.isEmpty(), false)
     })
   }))
 
@@ -51,7 +51,7 @@ test('release forgets one record, releaseAll every one', async (t) =>
     use(folder, (store) => {
       t.strictSame(store.attachments('net'), [third])
       store.releaseAll()
-      t.equal(store.hasAttachments(), false)
+      t.equal(store.isEmpty(), true)
     })
   }))
 
@@ -74,7 +74,7 @@ test('what is thrown away was never there', async (t) =>
     use(folder, (again) => {
       t.equal(again.meta('life'), 'one')
       t.equal(again.meta('none'), undefined)
-      t.equal(again.hasAttachments(), false)
+      t.equal(again.isEmpty(), true)
     })
   }))
 

@@ -72,6 +72,8 @@ export type Element = SetName & {
   readonly key: Uint8Array
   readonly verdict?: Verdict
   readonly comment?: string
+  /** What another attachment has put under this key is never replaced. */
+  readonly isExclusive?: boolean
 }
 
 /** The parts of a concatenated key, each padded with zeros to whole registers. */

@@ -3,7 +3,6 @@ import { formatMac } from '../../../src/base/mac.ts'
 import { attribute, nested, text, u8, u32 } from '../../../src/wire/netlink/attribute.ts'
 import { decodeReplies } from '../../../src/wire/netlink/message.ts'
 import {
-  decodeLink,
   deleteLink,
   dumpLinks,
   getLink,
@@ -15,6 +14,7 @@ import {
   setDown,
   setLink,
 } from '../../../src/wire/rtnl/link.ts'
+import { decodeLink } from '../../../src/wire/rtnl/observed-link.ts'
 import { agrees, type GoldenRow, linesOf, linkShape, readGolden, titleOf } from '../golden.ts'
 import { bytes, link, mac } from '../values.ts'
 

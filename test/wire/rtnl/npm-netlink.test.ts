@@ -10,7 +10,6 @@ import { formatMac } from '../../../src/base/mac.ts'
 import { formatPrefix } from '../../../src/base/prefix.ts'
 import { decodeAddress, newAddress } from '../../../src/wire/rtnl/address.ts'
 import {
-  decodeLink,
   newBridge,
   newVeth,
   setAlias,
@@ -18,6 +17,7 @@ import {
   setLink,
 } from '../../../src/wire/rtnl/link.ts'
 import { decodeNeighbour, newNeighbour } from '../../../src/wire/rtnl/neighbour.ts'
+import { decodeLink } from '../../../src/wire/rtnl/observed-link.ts'
 import { decodeRoute, newRoute } from '../../../src/wire/rtnl/route.ts'
 import { goldenMessages } from '../golden.ts'
 import { address, bytes, link, mac, prefix } from '../values.ts'

@@ -1,0 +1,119 @@
+import { code, fault } from '../cni/fault.ts'
+import { passThrough, readResult } from '../cni/result.ts'
+import { nameOf } from '../datapath/attachment.ts'
+import { holdingOfExtras } from '../datapath/holding.ts'
+import { FilterSocket } from '../kernel/filter-socket.ts'
+import { RouteSocket } from '../kernel/route-socket.ts'
+import { type Call, dataDirOf, openPod, withExistingStore, withStore } from './context.ts'
+import {
+  allHoldings,
+  amendResult,
+  applyExtras,
+  checkExtras,
+  removeExtras,
+  wishedExtras,
+} from './extras.ts'
+import { validAttachments } from './gc.ts'
+import { startLife } from './lease.ts'
+import type { PrevResult, Target } from './parts/part.ts'
+import { checkFault, refuseOlder } from './refusals.ts'
+import { refuseDataDir, refuseKernel } from './status.ts'
+import { type Undo, undoAll } from './undo.ts'
+
+// A plugin behind the one that made the interface: it adds what it is asked for, and answers with
+// the result that it was given.
+
+export function addChained(call: Call): string {
+  const { config, native } = call
+  const result = passThrough(config.cniVersion, config.prevResult)
+  const host = new RouteSocket(native, -1, 'the host')
+  const target = chainedTarget(call, host)
+  const undo: Undo = [() => delChained(call)]
+  try {
+    const extras = withStore(call, (store) => {
+      startLife(store, host)
+      // A runtime that tries again without DEL gets what it asks for now.
+      removeExtras(call, store, call)
+      const wished = wishedExtras(call, target, store)
+      if (wished) store.extras.put(wished)
+      return wished
+    })
+    if (!extras) return result
+    new FilterSocket(native).attach(holdingOfExtras(extras), (fill) =>
+      withStore(call, (store) => fill(allHoldings(store))),
+    )
+    applyExtras(call, extras, target)
+    return JSON.stringify(amendResult(extras, JSON.parse(result) as PrevResult))
+  } catch (refusal) {
+    throw undoAll(undo, refusal)
+  }
+}
+
+/** Needs neither namespace nor prevResult: what was given is on record. */
+export function delChained(call: Call): void {
+  withExistingStore(call, (store) => {
+    removeExtras(call, store, call)
+    if (store.isEmpty()) new FilterSocket(call.native).dropEmptyTables()
+  })
+}
+
+/** Says what is no longer as ADD left it; silence means that all is well. */
+export function checkChained(call: Call): void {
+  refuseOlder(call, '0.4.0')
+  const target = chainedTarget(call, new RouteSocket(call.native, -1, 'the host'))
+  const known = withExistingStore(call, (store) => ({
+    recorded: store.extras.of(call.id).find(({ plugin }) => plugin === call.plugin),
+  }))
+  if (known?.recorded === undefined) return
+  const found = checkExtras(call, known.recorded, target)
+  if (found.length > 0) throw checkFault(found)
+}
+
+/** Collects what this plugin gave to interfaces that the runtime does not list. */
+export function gcChained(call: Call): void {
+  const valid = new Set(validAttachments(call).map(nameOf))
+  withExistingStore(call, (store) => {
+    for (const extras of store.extras.all(call.id.network))
+      if (extras.plugin === call.plugin && !valid.has(nameOf(extras)))
+        removeExtras(call, store, { id: extras, plugin: call.plugin })
+    if (store.isEmpty()) new FilterSocket(call.native).dropEmptyTables()
+  })
+}
+
+export function statusChained(call: Call): void {
+  refuseOlder(call, '1.1.0')
+  refuseKernel(call)
+  refuseDataDir(dataDirOf(call.config))
+}
+
+/** The pod's interface as prevResult tells of it, and its host end as the kernel does. */
+function chainedTarget(call: Call, host: RouteSocket): Target {
+  const { config, environment } = call
+  if (config.prevResult === undefined || config.prevResult === null)
+    throw fault(
+      code.invalidConfig,
+      'required prevResult missing',
+      `${call.plugin} changes an interface that a plugin before it made; ` +
+        'put it behind that one in the list',
+    )
+  const { interfaces, ips } = readResult(config.prevResult)
+  const sockets = openPod(call)
+  const index = interfaces.findIndex(
+    ({ name, sandbox }) => name === environment.ifname && sandbox !== undefined,
+  )
+  const peer = sockets.pod.link({ name: environment.ifname })?.peer
+  const hostEnd = peer === undefined ? undefined : host.link({ index: peer })
+  const isVeth = hostEnd?.kind === 'veth'
+  const master =
+    isVeth && hostEnd.master !== undefined ? host.link({ index: hostEnd.master }) : undefined
+  return {
+    ...sockets,
+    host,
+    ips: ips
+      .filter((ip) => ip.interface === undefined || index < 0 || ip.interface === index)
+      .map(({ address }) => address.replace(/\/\d+$/, '')),
+    hostLink: isVeth ? hostEnd.name : null,
+    bridge: master?.kind === 'bridge' ? master.name : null,
+    origin: 'there',
+  }
+}

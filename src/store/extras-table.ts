@@ -1,0 +1,78 @@
+import type { AttachmentId } from '../datapath/attachment.ts'
+import { type Extras, gateOf } from '../datapath/extras.ts'
+import { type Database, recordOf } from './database.ts'
+
+/** gate: the link through which other pods reach this one, shared by all behind one bridge. */
+export const extrasSchema = `
+create table extras(
+  network text, container text, ifname text, plugin text, gate text, record text not null,
+  primary key(network, container, ifname, plugin)) without rowid`
+
+const isOther = 'not (network = ? and container = ? and ifname = ?)'
+
+/** What plugins gave to interfaces besides making them: one row an interface and plugin. */
+export class ExtrasTable {
+  readonly #db: Database
+
+  constructor(db: Database) {
+    this.#db = db
+  }
+
+  put(extras: Extras): void {
+    const { network, container, ifname, plugin } = extras
+    this.#db.run(
+      'insert or replace into extras values(?, ?, ?, ?, ?, ?)',
+      network,
+      container,
+      ifname,
+      plugin,
+      gateOf(extras),
+      JSON.stringify(extras),
+    )
+  }
+
+  /** What every plugin gave this interface. */
+  of({ network, container, ifname }: AttachmentId): readonly Extras[] {
+    const where = 'network = ? and container = ? and ifname = ?'
+    return this.#select(where, network, container, ifname)
+  }
+
+  /** Of one network, or of all. */
+  all(network?: string): readonly Extras[] {
+    return network === undefined ? this.#select('true') : this.#select('network = ?', network)
+  }
+
+  /** Of all others behind the same bridge. */
+  behind(gate: string, { network, container, ifname }: AttachmentId): readonly Extras[] {
+    return this.#select(`gate = ? and ${isOther}`, gate, network, container, ifname)
+  }
+
+  hasOthers({ network, container, ifname }: AttachmentId): boolean {
+    const sql = `select 1 from extras where ${isOther} limit 1`
+    return this.#db.get(sql, network, container, ifname) !== undefined
+  }
+
+  isEmpty(): boolean {
+    return this.#db.get('select 1 from extras limit 1') === undefined
+  }
+
+  drop({ network, container, ifname, plugin }: Extras): void {
+    this.#db.run(
+      'delete from extras where network = ? and container = ? and ifname = ? and plugin = ?',
+      network,
+      container,
+      ifname,
+      plugin,
+    )
+  }
+
+  clear(): void {
+    this.#db.run('delete from extras')
+  }
+
+  #select(where: string, ...values: readonly string[]): readonly Extras[] {
+    return this.#db
+      .all(`select record from extras where ${where}`, ...values)
+      .map((row) => recordOf<Extras>(row))
+  }
+}
