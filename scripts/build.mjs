@@ -12,6 +12,7 @@ import standaloneCode from 'ajv/dist/standalone/index.js'
 import esbuild from 'esbuild'
 import { inject } from 'postject'
 import { configSchema } from '../src/cni/schema.ts'
+import { encodeTables } from '../src/datapath/ruleset.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const dist = path.join(root, 'dist')
@@ -121,6 +122,7 @@ async function bundle() {
       outfile: path.join(work, `${name}.js`),
       charset: 'ascii',
       metafile: true,
+      define: { TULLE_TABLES: JSON.stringify(encodeTables()) },
       // A function of what the boot hands in; wrapped here, as joining strings at start takes time.
       banner: { js: '(function(exports,require,module){' },
       footer: { js: '})' },
