@@ -109,7 +109,7 @@ function begin(path: string, schema: Schema): DatabaseSync {
   try {
     return beginOn(path, schema)
   } catch (refusal) {
-    if (!isCorrupt(refusal) && !hasOddHeader(path)) throw refusal
+    if (!isCorrupt(refusal) && !isDamaged(path)) throw refusal
     moveAside(path)
     return beginOn(path, schema)
   }
@@ -128,29 +128,19 @@ function beginOn(path: string, schema: Schema): DatabaseSync {
 
 function prepare(db: DatabaseSync, path: string, schema: Schema): void {
   db.exec('pragma journal_mode = truncate; pragma synchronous = full; begin immediate')
-  const version = Number(db.prepare('pragma user_version').get()?.user_version ?? 0)
+  const header = readHeader(path)
+  if (header) refuseDamage(header, path)
+  const version = header?.readInt32BE(userVersionAt) ?? 0
   const newest = schema.length
   if (version > newest)
     throw new StoreBroken(
       `${path} was written by a newer Tulle (schema ${version}, this one knows ` +
         `${newest}); install that version again, or move the file away when no pod runs`,
     )
-  const isEmpty = db.prepare('select 1 from sqlite_master limit 1').get() === undefined
-  if (version < 0 || (version === 0 && !isEmpty))
+  if (version < 0 || (header && version === 0))
     throw new CorruptFile(`${path} has tables and an odd version, ${version}`)
-  if (version > 0) refuseCut(db, path)
   if (version < newest)
     db.exec(`${schema.slice(version).join(';')}; pragma user_version = ${newest}`)
-}
-
-/** SQLite reads a page that is cut as if it ended in zeros. */
-function refuseCut(db: DatabaseSync, path: string): void {
-  const pages = Number(db.prepare('pragma page_count').get()?.page_count)
-  const pageBytes = Number(db.prepare('pragma page_size').get()?.page_size)
-  if (hasOddHeader(path)) throw new CorruptFile(`${path} has an odd header`)
-  const { size } = statSync(path)
-  if (size !== pages * pageBytes)
-    throw new CorruptFile(`${path} has ${size} bytes, not ${pages} pages of ${pageBytes}`)
 }
 
 /** Node's own recursive mkdir tries for ever where a parent can't be made (under /proc, say). */
@@ -166,22 +156,49 @@ function makeFolder(folder: string): void {
   }
 }
 
+// The file's header (sqlite.org/fileformat.html 1.3): read as it is, for a third of what it takes a
+// process that has just started to ask SQLite for it.
 const headerBytes = 100
+const pageSizeAt = 16
+const writeVersionAt = 18
+const readVersionAt = 19
+const pageCountAt = 28
+const schemaFormatAt = 44
+const userVersionAt = 60
 
-/**
- * SQLite takes damage in these bytes of its header (sqlite.org/fileformat.html 1.3) for a file that
- * is read-only or of a later format: write and read version, schema format.
- */
-function hasOddHeader(path: string): boolean {
-  if (!existsSync(path)) return false
+/** Undefined for a file without one: a store that is to be made, or was when the power went. */
+function readHeader(path: string): Buffer | undefined {
+  if (!existsSync(path)) return undefined
   const header = Buffer.alloc(headerBytes)
   const fd = openSync(path, 'r')
   const length = readSync(fd, header)
   closeSync(fd)
-  if (length < headerBytes) return length > 0
-  const isVersion = (value: number): boolean => value === 1 || value === 2
-  const format = header.readUInt32BE(44)
-  return !isVersion(header.readUInt8(18)) || !isVersion(header.readUInt8(19)) || format > 4
+  return length === headerBytes ? header : undefined
+}
+
+/** SQLite reads a page that is cut as if it ended in zeros. */
+function refuseDamage(header: Buffer, path: string): void {
+  if (hasOddHeader(header)) throw new CorruptFile(`${path} has an odd header`)
+  const pages = header.readUInt32BE(pageCountAt)
+  const pageBytes = header.readUInt16BE(pageSizeAt)
+  const { size } = statSync(path)
+  if (size !== pages * pageBytes)
+    throw new CorruptFile(`${path} has ${size} bytes, not ${pages} pages of ${pageBytes}`)
+}
+
+/**
+ * SQLite takes damage in these bytes for a file that is read-only or of a later format: write and
+ * read version, schema format.
+ */
+function hasOddHeader(header: Buffer): boolean {
+  const isVersion = (at: number): boolean => [1, 2].includes(header.readUInt8(at))
+  const format = header.readUInt32BE(schemaFormatAt)
+  return !isVersion(writeVersionAt) || !isVersion(readVersionAt) || format > 4
+}
+
+function isDamaged(path: string): boolean {
+  const header = readHeader(path)
+  return header ? hasOddHeader(header) : existsSync(path) && statSync(path).size > 0
 }
 
 /** Kept for a person to look at. */
