@@ -39,7 +39,14 @@ export type AttachCase = Counted & {
   readonly variants: readonly Variant[]
   readonly peers: readonly PeerId[]
 }
-export type Case = StartCase | AttachCase
+/** As runtimes chain plugins: host port, bandwidth, a sysctl and firewall behind the interface. */
+export type ChainCase = Counted & {
+  readonly kind: 'chain'
+  readonly families: Attachment['families']
+  readonly iptables: 'nft' | 'legacy'
+  readonly peers: readonly PeerId[]
+}
+export type Case = StartCase | AttachCase | ChainCase
 
 type Effort = 'full' | 'quick'
 
@@ -52,6 +59,7 @@ const repeats = {
   attach: { full: 40, quick: 4 },
   // The reference ptp waits one to two seconds for duplicate address detection at every ADD.
   slowAttach: { full: 12, quick: 1 },
+  chain: { full: 15, quick: 2 },
   leases: { full: 25, quick: 3 },
   burst: { full: 3, quick: 1 },
 } as const
@@ -67,6 +75,9 @@ export function planCases(effort: Effort, only: string): readonly Case[] {
         ),
       ),
     ),
+    chainCase(effort, 'single', 'nft'),
+    chainCase(effort, 'dual', 'nft'),
+    chainCase(effort, 'single', 'legacy'),
     leasesCase(effort),
     burstCase(effort, { wiring: 'routed', masquerade: 'plain', families: 'single' }),
     burstCase(effort, { wiring: 'bridge', masquerade: 'masq', families: 'single' }),
@@ -96,6 +107,23 @@ function attachCase(effort: Effort, attachment: Attachment): AttachCase {
     peers: [...references, 'floor'],
   }
 }
+
+const chainCase = (
+  effort: Effort,
+  families: Attachment['families'],
+  iptables: ChainCase['iptables'],
+): ChainCase => ({
+  kind: 'chain',
+  id: ['chain', ...(families === 'dual' ? ['dual'] : []), iptables].join('-'),
+  title:
+    `Bridge, ${families === 'dual' ? 'dual stack' : 'IPv4'}, masquerade, host port, bandwidth, ` +
+    `sysctl, firewall; the references on iptables-${iptables}`,
+  rounds: repeats.chain[effort],
+  warmup: 1,
+  families,
+  iptables,
+  peers: references,
+})
 
 const leasesCase = (effort: Effort): AttachCase => ({
   kind: 'attach',

@@ -34,3 +34,44 @@ export function encodeConf(
     },
   })
 }
+
+const portMappings = [{ hostPort: '@PORT@', containerPort: 80, protocol: 'tcp' }]
+/** Bits a second, bits. */
+const bandwidth = {
+  ingressRate: 100_000_000,
+  ingressBurst: 8_000_000,
+  egressRate: 100_000_000,
+  egressBurst: 8_000_000,
+}
+const sysctl = { 'net.core.somaxconn': '512' }
+
+/**
+ * Pairs of a plugin's name and its configuration: one for Tulle, five for the reference plugins.
+ * @PORT@ is for chain.c to fill in.
+ */
+export function encodeChain(
+  dialect: Dialect,
+  cniVersion: string,
+  families: Attachment['families'],
+  dataDir: string,
+): readonly (readonly [name: string, conf: string])[] {
+  const attachment = { wiring: 'bridge', masquerade: 'masq', families } as const
+  const first = JSON.parse(encodeConf(dialect, cniVersion, attachment, dataDir)) as object
+  const behind = (type: string, keys: object): object => ({
+    cniVersion,
+    name: network,
+    type,
+    ...keys,
+  })
+  const plugins: readonly (readonly [string, object])[] =
+    dialect === 'tulle'
+      ? [['tulle', { ...first, sysctl, runtimeConfig: { portMappings, bandwidth } }]]
+      : [
+          ['bridge', first],
+          ['portmap', behind('portmap', { snat: true, runtimeConfig: { portMappings } })],
+          ['bandwidth', behind('bandwidth', { runtimeConfig: { bandwidth } })],
+          ['tuning', behind('tuning', { sysctl })],
+          ['firewall', behind('firewall', { backend: 'iptables' })],
+        ]
+  return plugins.map(([name, conf]) => [name, JSON.stringify(conf).replace('"@PORT@"', '@PORT@')])
+}

@@ -9,10 +9,10 @@ import { findPeers, type Peers } from './peers.ts'
 import { Progress } from './progress.ts'
 import { formatRun, type Run } from './report.ts'
 import { type CaseResult, collectRows } from './result.ts'
-import { Stage } from './stage.ts'
+import { Stage, type StageTools } from './stage.ts'
 import { colourPaint, plainPaint } from './table.ts'
 import { evaluateTargets, rules } from './targets.ts'
-import { compileFloor, compileHarness, linkIptablesNft } from './toolchain.ts'
+import { compileChain, compileFloor, compileHarness, pathWithIptables } from './toolchain.ts'
 
 /** On disk, as a node's /var/lib is: a store's fsync must cost here what it costs there. */
 const workParent = '/var/tmp'
@@ -24,7 +24,9 @@ type Bench = {
   readonly harness: string
   readonly peers: Peers
   readonly workDirectory: string
-  readonly path: string
+  /** The chain's runner. */
+  readonly chain: string
+  readonly paths: StageTools['paths']
   readonly progress: Progress
   readonly signal: AbortSignal
 }
@@ -62,7 +64,7 @@ async function bench(
 ): Promise<Run> {
   const machine = describeMachine(workDirectory)
   progress.begin('compiling the harness, looking for the peers')
-  for (const name of ['bin', 'pods']) mkdirSync(join(workDirectory, name))
+  mkdirSync(join(workDirectory, 'pods'))
   const emptyScript = join(workDirectory, 'empty.cjs')
   writeFileSync(emptyScript, '')
   const peers = await findPeers(compileFloor(workDirectory), emptyScript)
@@ -70,7 +72,11 @@ async function bench(
     harness: compileHarness(workDirectory),
     peers,
     workDirectory,
-    path: `${linkIptablesNft(join(workDirectory, 'bin'))}:/usr/sbin:/usr/bin:/sbin:/bin`,
+    chain: compileChain(workDirectory),
+    paths: {
+      nft: pathWithIptables('nft', workDirectory),
+      legacy: pathWithIptables('legacy', workDirectory),
+    },
     progress,
     signal,
   }
@@ -93,10 +99,10 @@ async function bench(
 }
 
 async function runCase(planned: Case, name: string, tools: Bench): Promise<CaseResult> {
-  const { harness, peers, workDirectory, path, progress, signal } = tools
+  const { harness, workDirectory, progress, signal } = tools
   signal.throwIfAborted()
   progress.begin(`${name}: ${planned.rounds} rounds`)
-  const stage = new Stage(planned, peers, workDirectory, path)
+  const stage = new Stage(planned, tools)
   try {
     const { contenders, labels } = stage
     const { rounds, warmup } = planned

@@ -1,8 +1,8 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeNetns, type Netns } from '../support/netns.ts'
-import type { AttachCase, Case, PeerId, Variant } from './cases.ts'
-import { encodeConf } from './conf.ts'
+import type { AttachCase, Case, ChainCase, PeerId, Variant } from './cases.ts'
+import { encodeChain, encodeConf } from './conf.ts'
 import type { Call, Contender, Verb } from './job.ts'
 import { fillLeases, isBeyondFilled } from './leases.ts'
 import { makeNode, prepareFloor } from './node.ts'
@@ -12,6 +12,16 @@ import { type Label, residentAdds } from './result.ts'
 /** The CNI_ARGS of a Kubernetes runtime. */
 const podArguments =
   'IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=bench;K8S_POD_UID=00000000'
+
+/** What every stage of a run shares. */
+export type StageTools = {
+  readonly peers: Peers
+  readonly workDirectory: string
+  /** PATH of every program, by what `iptables` is in it. */
+  readonly paths: Readonly<Record<'nft' | 'legacy', string>>
+  /** Runs a chain of plugins. */
+  readonly chain: string
+}
 
 type Placed = { readonly label: Label; readonly contender: Contender; readonly leases: number }
 
@@ -26,14 +36,14 @@ export class Stage {
   readonly #state: string
   readonly #path: string
 
-  /** `path` is the PATH of every program. */
-  constructor(planned: Case, peers: Peers, workDirectory: string, path: string) {
+  constructor(planned: Case, { peers, workDirectory, paths, chain }: StageTools) {
     this.#state = mkdtempSync(join(workDirectory, `${planned.id}-`))
-    this.#path = path
+    this.#path = paths[planned.kind === 'chain' ? planned.iptables : 'nft']
     this.peers = columnsOf(planned).filter((id) => peers.here.has(id))
     const present = this.peers.flatMap((id) => peers.here.get(id) ?? [])
     try {
       if (planned.kind === 'start') for (const peer of present) this.#placeStart(peer)
+      else if (planned.kind === 'chain') this.#placeChains(planned, present, chain)
       else this.#placeAttached(planned, present)
     } catch (fault) {
       this.close()
@@ -99,6 +109,43 @@ export class Stage {
       }
   }
 
+  #placeChains(planned: ChainCase, present: readonly Peer[], chain: string): void {
+    const outside = this.#keep(makeNetns('bench-outside'))
+    for (const peer of present) {
+      const node = this.#keep(makeNode(outside, this.#placed.length))
+      const store = join(this.#state, `store-${this.#placed.length}`)
+      mkdirSync(store)
+      const dialect = peer.id === 'tulle' ? 'tulle' : 'reference'
+      const plugins = encodeChain(dialect, peer.cniVersion, planned.families, store)
+      const verbs = ['ADD', 'CHECK', 'DEL'] as const
+      this.#placed.push({
+        leases: 0,
+        label: { peer: peer.id, variant: '', verbs },
+        contender: {
+          name: peer.id,
+          executable: chain,
+          words: plugins.flatMap(([name, conf]) => [join(peer.directory, name), conf]),
+          environment: this.#environment(peer),
+          conf: '{}',
+          node: node.path,
+          verbs,
+          burst: 1,
+          clock: 'exec-to-exit',
+          resident: 'kept',
+        },
+      })
+    }
+  }
+
+  #environment({ directory }: Peer): Readonly<Record<string, string>> {
+    return {
+      PATH: this.#path,
+      CNI_PATH: directory,
+      CNI_IFNAME: 'eth0',
+      CNI_ARGS: podArguments,
+    }
+  }
+
   #attached(planned: AttachCase, variant: Variant, peer: Peer, node: Netns): Placed {
     const { wiring, masquerade, families } = planned.attachment
     const store = join(this.#state, `store-${this.#placed.length}`)
@@ -113,12 +160,7 @@ export class Stage {
         name: `${peer.id} ${variant.label}`,
         executable: peer.executable(planned.attachment),
         words: peer.id === 'floor' ? [wiring, masquerade, families] : peer.words,
-        environment: {
-          PATH: this.#path,
-          CNI_PATH: peer.directory,
-          CNI_IFNAME: 'eth0',
-          CNI_ARGS: podArguments,
-        },
+        environment: this.#environment(peer),
         conf: encodeConf(dialect, peer.cniVersion, planned.attachment, store),
         node: node.path,
         verbs,

@@ -1,4 +1,5 @@
 import type { PeerId } from './cases.ts'
+import type { Verb } from './job.ts'
 import { type CaseResult, findRow, type Row, type RowName } from './result.ts'
 import { bootstrap, type Interval, median } from './statistics.ts'
 
@@ -37,6 +38,12 @@ export const notRun = 'its case was not run'
 
 const bridgeMasq = { caseId: 'bridge-masq' } as const
 const leases = { caseId: 'leases', peer: 'tulle', verb: 'ADD' } as const
+
+const chainRows = (verb: Verb): Pick<Rule, 'left' | 'right' | 'beside'> => ({
+  left: { caseId: 'chain-nft', peer: 'tulle', verb },
+  right: { caseId: 'chain-nft', peer: 'newest', verb },
+  beside: { caseId: 'chain-nft', peer: 'debian', verb },
+})
 
 /** Each compares rows of the same case, so that their runs were interleaved. */
 export const rules: readonly Rule[] = [
@@ -82,6 +89,27 @@ export const rules: readonly Rule[] = [
     left: { caseId: 'routed-dual', peer: 'tulle', verb: 'ADD' },
     right: { caseId: 'routed-dual', peer: 'newest', verb: 'ADD' },
     beside: { caseId: 'routed-dual', peer: 'debian', verb: 'ADD' },
+  },
+  {
+    id: 'chain-add',
+    text: 'ADD of the whole chain ÷ newest five plugins',
+    figure: 'ratio',
+    limit: 0.3,
+    ...chainRows('ADD'),
+  },
+  {
+    id: 'chain-check',
+    text: 'CHECK of the same',
+    figure: 'ratio',
+    limit: 0.5,
+    ...chainRows('CHECK'),
+  },
+  {
+    id: 'chain-del',
+    text: 'DEL of the same',
+    figure: 'ratio',
+    limit: 0.25,
+    ...chainRows('DEL'),
   },
   {
     id: 'add-leases',

@@ -1,4 +1,4 @@
-import { readdirSync, symlinkSync } from 'node:fs'
+import { mkdirSync, readdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { run } from '../support/netns.ts'
@@ -22,12 +22,16 @@ export const compileHarness = (directory: string): string =>
 export const compileFloor = (directory: string): string =>
   compile(['floor.c'], join(directory, 'floor'))
 
+export const compileChain = (directory: string): string =>
+  compile(['chain.c'], join(directory, 'chain'))
+
 /**
- * A directory whose `iptables` is iptables-nft, whatever the machine's alternatives say; to be put
- * first on PATH.
+ * A PATH whose `iptables` is iptables-nft or -legacy, whatever the machine's alternatives say.
  */
-export function linkIptablesNft(directory: string): string {
+export function pathWithIptables(kind: 'nft' | 'legacy', directory: string): string {
+  const links = join(directory, `iptables-${kind}`)
+  mkdirSync(links)
   for (const name of ['iptables', 'ip6tables'])
-    symlinkSync(`/usr/sbin/${name}-nft`, join(directory, name))
-  return directory
+    symlinkSync(`/usr/sbin/${name}-${kind}`, join(links, name))
+  return `${links}:/usr/sbin:/usr/bin:/sbin:/bin`
 }
