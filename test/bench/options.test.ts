@@ -17,15 +17,18 @@ t.test('an unknown option is refused with the usage', async (t) =>
   t.match(parseOptions(['--fast']), { code: 2, say: /--fast.*usage:/s }),
 )
 
-t.test('the cases are wiring × families × masquerade, and start, leases, bursts', async (t) => {
-  const ids = planCases('full', '').map(({ id }) => id)
-  t.same(ids, [
-    'start',
-    ...['routed', 'routed-masq', 'routed-dual', 'routed-dual-masq'],
-    ...['bridge', 'bridge-masq', 'bridge-dual', 'bridge-dual-masq'],
-    ...['leases', 'burst-routed', 'burst-bridge-masq'],
-  ])
-})
+t.test(
+  'the cases are wiring × families × masquerade, and start, chains, leases, bursts',
+  async (t) => {
+    const ids = planCases('full', '').map(({ id }) => id)
+    t.same(ids, [
+      'start',
+      ...['routed', 'routed-masq', 'routed-dual', 'routed-dual-masq'],
+      ...['bridge', 'bridge-masq', 'bridge-dual', 'bridge-dual-masq'],
+      ...['leases', 'burst-routed', 'burst-bridge-masq'],
+    ])
+  },
+)
 
 t.test('--only keeps cases by a part of their name', async (t) =>
   t.same(
