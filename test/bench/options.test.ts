@@ -25,6 +25,7 @@ t.test(
       'start',
       ...['routed', 'routed-masq', 'routed-dual', 'routed-dual-masq'],
       ...['bridge', 'bridge-masq', 'bridge-dual', 'bridge-dual-masq'],
+      ...['chain-nft', 'chain-dual-nft', 'chain-legacy'],
       ...['leases', 'burst-routed', 'burst-bridge-masq'],
     ])
   },

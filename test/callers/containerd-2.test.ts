@@ -22,7 +22,7 @@ for (const mode of modes) {
       const { netns, directory, dataDir } = machine.host
       const rangeEnd = '10.77.0.3' // the gateway has .1: two pods fill the pool
       const conflist = network.conflist({ cniVersion: '1.1.0', mode, dataDir, rangeEnd })
-      const pluginDir = network.writePluginDir(directory, ['loopback'])
+      const pluginDir = network.writePluginDir(directory, { debian: ['loopback'] })
       const own = { machine, pluginDir, conflist, binDir, format: 3 } as const
       const containerd = new Containerd(own)
       await containerd.start()

@@ -32,7 +32,7 @@ for (const mode of modes) {
 
 async function startContainerd(machine: Machine, conflist: Json): Promise<Containerd> {
   // containerd runs a `loopback` plugin in every pod; Debian's stands beside ours.
-  const pluginDir = network.writePluginDir(machine.host.directory, ['loopback'])
+  const pluginDir = network.writePluginDir(machine.host.directory, { debian: ['loopback'] })
   const containerd = new Containerd({ machine, pluginDir, conflist })
   await containerd.start()
   containerd.importImage()

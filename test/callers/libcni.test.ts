@@ -15,7 +15,7 @@ t.setTimeout(240_000)
 const directory = mkdtempSync(join(tmpdir(), 'tt-libcni-'))
 t.teardown(() => rmSync(directory, { recursive: true, force: true }))
 const driver = buildDriver(join(directory, 'driver'))
-const pluginDir = network.writePluginDir(directory, ['tuning'])
+const pluginDir = network.writePluginDir(directory, { debian: ['tuning'] })
 
 type Result = Readonly<{
   cniVersion: string

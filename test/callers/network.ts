@@ -44,11 +44,13 @@ export function conflist(asked: Network): Json {
   return { cniVersion, name: networkName, plugins: [own, ...(chained ?? [])] }
 }
 
-/** A directory of plugins: the packaged executable as `tulle`, and the named Debian ones. */
-export function writePluginDir(directory: string, debian: readonly string[] = []): string {
+export type Names = Readonly<{ debian?: readonly string[]; ours?: readonly string[] }>
+
+/** A directory of plugins: the packaged executable under its names, and the named Debian ones. */
+export function writePluginDir(directory: string, { debian = [], ours = [] }: Names = {}): string {
   const path = join(directory, 'plugins')
   mkdirSync(path)
-  symlinkSync(executable, join(path, 'tulle'))
+  for (const name of ['tulle', ...ours]) symlinkSync(executable, join(path, name))
   for (const name of debian) symlinkSync(join('/usr/lib/cni', name), join(path, name))
   return path
 }

@@ -59,7 +59,7 @@ function podmanOn(machine: Machine, mode: Mode, chained: readonly Json[] = []): 
   const cniVersion = '1.0.0'
   const plugin = { capabilities: { ips: true, mac: true } }
   const conflist = network.conflist({ cniVersion, mode, dataDir, plugin, chained })
-  const pluginDir = network.writePluginDir(directory, ['portmap'])
+  const pluginDir = network.writePluginDir(directory, { debian: ['portmap'] })
   return new Podman({ machine, pluginDir, conflist })
 }
 
