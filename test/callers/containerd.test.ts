@@ -1,12 +1,16 @@
 // Debian's containerd (1.6, CNI up to 1.0.0) drives the packaged executable when its CRI is called
 // as the kubelet calls it: ADD, then DEL twice for every pod, the second one without a namespace.
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { Json } from '../support/cni.ts'
+import { uplink } from '../support/host.ts'
 import { Containerd } from './containerd.ts'
 import { checkAddresses, checkReach, inPod, runPod, stopAndRemove } from './cri-pod.ts'
 import { type Machine, withMachine } from './machine.ts'
 import * as network from './network.ts'
 import { modes } from './network.ts'
+import { waitFor } from './wait-for.ts'
 
 t.setTimeout(240_000)
 
@@ -19,8 +23,8 @@ for (const mode of modes) {
       const before = network.stateOf(netns)
 
       await checkPods(test, containerd)
-      const plugin = { capabilities: { portMappings: true } }
-      await checkRefusal(test, containerd, network.conflist({ ...base, plugin }))
+      const plugin = { capabilities: { portMappings: true, bandwidth: true } }
+      await checkCapabilities(test, containerd, network.conflist({ ...base, plugin }))
 
       test.same(await containerd.cri.list(), [], 'every pod is removed')
       test.same(network.stateOf(netns), before, 'nothing is left on the host')
@@ -77,11 +81,34 @@ async function checkPods(test: Test, containerd: Containerd): Promise<void> {
   }
 }
 
-/** A host port on a network that has no port mapping yet: the pod event names the reason. */
-async function checkRefusal(test: Test, containerd: Containerd, conflist: Json): Promise<void> {
+/** The kubelet's annotations and port mappings, by the capabilities of one plugin. */
+async function checkCapabilities(
+  test: Test,
+  containerd: Containerd,
+  conflist: Json,
+): Promise<void> {
+  const { machine, cri } = containerd
   await containerd.stop()
   containerd.writeConflist(conflist)
   await containerd.start()
-  const pod = { name: 'd', cgroupParent: containerd.machine.cgroup, hostPort: 18_080 }
-  await test.rejects(containerd.cri.run(pod), /portMappings/)
+  const annotations = {
+    'kubernetes.io/ingress-bandwidth': '20M',
+    'kubernetes.io/egress-bandwidth': '10M',
+  }
+  const pod = { name: 'd', cgroupParent: machine.cgroup, hostPort: 18_080, annotations }
+  const sandbox = await cri.sandbox(await cri.run(pod))
+  const page = join(machine.host.directory, 'index.html')
+  writeFileSync(page, 'served by a pod\n')
+  const serve = ['/bin/busybox', 'httpd', '-f', '-p', '80', '-h', machine.host.directory]
+  const web = machine.daemon('web', inPod(sandbox, serve))
+  const url = `http://${uplink.node.v4}:18080/`
+  const get = () =>
+    machine.host.outside.exec(['/bin/busybox', 'wget', '-q', '-O', '-', '-T', '2', url])
+  await waitFor('the pod behind its host port', () => get().stdout === 'served by a pod\n')
+  test.equal(get().code, 0, 'the world reaches the pod by the host port')
+  const rates = machine.must(['tc', 'qdisc', 'show']).match(/tbf .*? rate \S+/g)
+  test.match(rates?.join(), /20Mbit/, 'ingress bandwidth')
+  test.match(rates?.join(), /10Mbit/, 'egress bandwidth')
+  await web.stop()
+  await stopAndRemove(containerd, sandbox)
 }

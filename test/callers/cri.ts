@@ -21,6 +21,7 @@ export type PodConfig = Readonly<{
   name: string
   cgroupParent: string
   hostPort?: number
+  annotations?: Readonly<Record<string, string>>
 }>
 
 /** What containerd tells of a sandbox in a verbose status; not part of the interface. */
@@ -58,11 +59,12 @@ export class Cri {
     return (await this.#call<Answer>('Status', {})).status.conditions
   }
 
-  async run({ name, cgroupParent, hostPort }: PodConfig): Promise<string> {
+  async run({ name, cgroupParent, hostPort, annotations = {} }: PodConfig): Promise<string> {
     const config = {
       metadata: { name, uid: `uid-of-${name}`, namespace: 'default', attempt: 0 },
       hostname: name,
       port_mappings: hostPort === undefined ? [] : [{ container_port: 80, host_port: hostPort }],
+      annotations,
       linux: { cgroup_parent: cgroupParent },
     }
     type Answer = { pod_sandbox_id: string }
