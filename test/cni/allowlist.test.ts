@@ -37,6 +37,13 @@ for (const { why, list, keys, says } of [
     keys: ['net.x'],
     says: 'a class or an anchor that only Go knows',
   },
+  {
+    why: 'such a class turned round, among others',
+    list: 'net\\.[x[:^digit:]]',
+    keys: ['net.x'],
+    says: 'a class or an anchor that only Go knows',
+  },
+  { why: 'flags as Go has them', list: '(?i)NET', keys: ['net.x'], says: 'has the line "(?i)NET"' },
   { why: 'Go’s end of text', list: '^net\\.x\\z', keys: ['net.xz'], says: 'only Go knows' },
 ])
   test(`not allowed: ${why}`, async (t) => {

@@ -1,5 +1,13 @@
+import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { ask as askNode, type Result, refusalOf, type Version } from '../support/attachment.ts'
+import {
+  ask as askNode,
+  attachLater,
+  netconf,
+  type Result,
+  refusalOf,
+  type Version,
+} from '../support/attachment.ts'
 import { type Json, versions } from '../support/cni.ts'
 import { type Host, type Pod, withHost } from '../support/host.ts'
 import { ask, asked, type Maker, named } from '../support/named.ts'
@@ -140,6 +148,37 @@ t.test('behind another plugin the result goes on as it came', (t) =>
       const pod = freshPod(host)
       t.strictSame(asked('ADD', pod, loopback(maker, conf('1.0.0', { prevResult }))), prevResult)
       t.ok(isUp(pod), maker)
+    }
+  }),
+)
+
+t.test('beside the main network, at the same time, as containerd starts them', (t) =>
+  withHost(async (host) => {
+    const main = netconf(host, { mode: 'routed', families: 'dual' })
+    for (let round = 0; round < 3; round += 1) {
+      const pod = freshPod(host, 'eth0')
+      const lo = { plugin: named(host, 'loopback'), ifname: 'lo' }
+      const [both, other] = await Promise.all([
+        attachLater('ADD', pod, main),
+        attachLater('ADD', pod, conf(), lo),
+      ])
+      t.same([both.code, other.code], [0, 0], `${both.stdout}${other.stdout}`)
+      t.ok(isUp(pod))
+      t.match(pod.netns.ip('addr', 'show', 'dev', 'eth0'), /10\.77\.0\./)
+      await Promise.all([attachLater('DEL', pod, main), attachLater('DEL', pod, conf(), lo)])
+    }
+  }),
+)
+
+t.test('no store, no database: nothing but the namespace', (t) =>
+  withHost((host) => {
+    const file = `${host.directory}/trace`
+    const wrapper = ['/usr/bin/strace', '-f', '-qqq', '-o', file, '-e', 'trace=%file']
+    for (const verb of ['ADD', 'DEL'] as const) {
+      asked(verb, freshPod(host), loopback('ours', conf()), { wrapper })
+      const touched = readFileSync(file, 'utf8')
+      t.match(touched, /\/run\/netns\//, `${verb} is traced`)
+      t.notMatch(touched, /tulle\.(db|lock)|\/var\/lib\/cni/, verb)
     }
   }),
 )
