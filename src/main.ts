@@ -25,6 +25,7 @@ const assetOf: Readonly<Record<PluginName, string>> = {
   bandwidth: 'chained',
   tuning: 'chained',
   firewall: 'chained',
+  loopback: 'loopback',
 }
 const isPluginName = (name: string): name is PluginName => Object.hasOwn(assetOf, name)
 

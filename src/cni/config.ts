@@ -3,6 +3,7 @@ import { isName } from './environment.ts'
 import { code, fault } from './fault.ts'
 import validate, { type Violation } from './generated/validate-config.js'
 import { configSchema } from './schema.ts'
+import type { TuningConfig } from './tuning.ts'
 import { type CniVersion, parseVersion } from './version.ts'
 
 export type RangeConfig = {
@@ -48,17 +49,19 @@ export type RuntimeConfig = {
   }
   readonly portMappings?: readonly unknown[] | null
   readonly bandwidth?: Readonly<Record<string, unknown>> | null
+  /** Names for the pod; podman sends an object of lists by network. Nobody here serves DNS. */
+  readonly aliases?: unknown
+  readonly 'io.kubernetes.cri.pod-annotations'?: Readonly<Record<string, string>> | null
 }
 
 export type AttachmentKey = { readonly containerID: string; readonly ifname: string }
 
 /** A network configuration that has the right shape; every key is documented in README.md. */
-export type NetworkConfig = {
+export type NetworkConfig = TuningConfig & {
   readonly cniVersion: CniVersion
   readonly name: string
   readonly type?: string
   readonly mode?: 'routed' | 'bridge'
-  readonly mtu?: number
   readonly ipMasq?: boolean
   readonly ipMasqBackend?: string
   readonly nonMasqueradeCIDRs?: readonly string[]
@@ -80,7 +83,7 @@ export type NetworkConfig = {
   readonly ipam?: IpamConfig
   readonly runtimeConfig?: RuntimeConfig
   readonly args?: {
-    readonly cni?: { readonly ips?: readonly string[]; readonly mac?: string }
+    readonly cni?: TuningConfig & { readonly ips?: readonly string[] }
   } | null
   readonly prevResult?: unknown
   readonly 'cni.dev/valid-attachments'?: readonly AttachmentKey[] | null
@@ -120,6 +123,16 @@ export function parseConfigForDel(text: string): NetworkConfig {
   const config = { cniVersion, ...strings({ name, type, mode, bridge, dataDir }), ...kept }
   if (validate(config)) return config as unknown as NetworkConfig
   return { cniVersion, name: String(name) }
+}
+
+/** For a plugin without keys of its own: version, name and prevResult are all it reads. */
+export function parseBareConfig(
+  text: string,
+): Pick<NetworkConfig, 'cniVersion' | 'name' | 'prevResult'> {
+  const raw = parseJson(text)
+  const cniVersion = parseVersion(pick(raw, 'cniVersion'))
+  refuseName(raw)
+  return { cniVersion, name: String(pick(raw, 'name')), prevResult: pick(raw, 'prevResult') }
 }
 
 const strings = (value: Json): Json =>
@@ -181,6 +194,7 @@ type Shape = {
   readonly type?: string | readonly string[]
   readonly properties?: Readonly<Record<string, Shape>>
   readonly items?: Shape
+  readonly additionalProperties?: Shape
 }
 
 /**
@@ -249,7 +263,7 @@ const childOf = (value: unknown, key: string): unknown =>
   typeof value === 'object' && value !== null ? (value as Json)[key] : undefined
 
 const shapeOf = (shape: Shape | undefined, key: string): Shape | undefined =>
-  shape?.items ?? shape?.properties?.[key]
+  shape?.items ?? shape?.properties?.[key] ?? shape?.additionalProperties
 
 /** "ipam.ranges[0][1].subnet" */
 export const formatPath = (path: readonly string[]): string =>

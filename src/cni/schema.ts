@@ -84,12 +84,31 @@ const ipam = {
   },
 }
 
+const mac = { type: 'string', description: 'a MAC address such as "0a:58:0a:f4:01:05"' }
+const mtu = {
+  description: '0 (automatic), or 68 to 65535 bytes (1280 at least with IPv6)',
+  anyOf: [{ const: 0 }, { type: 'integer', minimum: 68, maximum: 65535 }],
+}
+
+/** Keys of tuning; the values of `sysctl` are looked at where they are read (cni/tuning.ts). */
+const tuning = {
+  sysctl: {
+    type: 'object',
+    description: 'an object of sysctls such as {"net.core.somaxconn": "500"}',
+  },
+  mac,
+  mtu,
+  promisc: flag,
+  allmulti: flag,
+  txQLen: unsigned(0xffffffff, 'packets, 0 to 4294967295'),
+}
+
 const runtimeConfig = {
   type: 'object',
   description: 'an object, written by the runtime',
   properties: {
     ips: strings,
-    mac: { type: 'string', description: 'a MAC address such as "0a:58:0a:f4:01:05"' },
+    mac,
     ipRanges: ranges,
     dns: {
       type: 'object',
@@ -98,6 +117,12 @@ const runtimeConfig = {
     },
     portMappings: { type: ['array', 'null'], description: 'a list of port mappings' },
     bandwidth: { type: ['object', 'null'], description: 'an object with rates and bursts' },
+    aliases: { type: ['object', 'array', 'null'], description: 'names, a list or one a network' },
+    'io.kubernetes.cri.pod-annotations': {
+      type: ['object', 'null'],
+      description: "the pod's annotations, an object of strings",
+      additionalProperties: { type: 'string', description: 'a string' },
+    },
   },
 }
 
@@ -123,10 +148,7 @@ export const configSchema = {
     name: { type: 'string', description: "the network's name" },
     type: { type: 'string', description: "the plugin's name" },
     mode: { enum: ['routed', 'bridge'], description: '"routed" or "bridge"' },
-    mtu: {
-      description: '0 (automatic), or 68 to 65535 bytes (1280 at least with IPv6)',
-      anyOf: [{ const: 0 }, { type: 'integer', minimum: 68, maximum: 65535 }],
-    },
+    ...tuning,
     ipMasq: flag,
     ipMasqBackend: { type: 'string', description: '"nftables"' },
     nonMasqueradeCIDRs: cidrList,
@@ -158,7 +180,7 @@ export const configSchema = {
         cni: {
           type: 'object',
           description: 'an object',
-          properties: { ips: strings, mac: runtimeConfig.properties.mac },
+          properties: { ips: strings, ...tuning },
         },
       },
     },

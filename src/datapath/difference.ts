@@ -54,7 +54,7 @@ export function differences(
   const pod = { ...wiring.pod, routes: wiring.pod.routes.filter((route) => !isMoved(route)) }
   return [
     ...sideDifferences(`host end ${link}`, wiring.host, observed.host),
-    ...hostEndDifferences(attachment, observed.host),
+    ...hostEndDifferences(attachment, observed),
     ...sideDifferences(`pod's ${ifname}`, pod, observed.pod),
     ...claimDifferences(attachment, claimed, observed.pod),
     ...bridgeDifferences(attachment, observed),
@@ -85,13 +85,16 @@ function sideDifferences(name: string, wanted: Side, observed: ObservedSide): re
   ]
 }
 
-/** The host's end is ours alone: no plugin of the chain has a reason to change it. */
-function hostEndDifferences(attachment: Attachment, host: ObservedSide): readonly string[] {
+/** The host's end is ours; a plugin of the chain may give both ends another MTU. */
+function hostEndDifferences(
+  attachment: Attachment,
+  { host, pod }: Pick<Observed, 'host' | 'pod'>,
+): readonly string[] {
   if (!host) return []
   const { link, mtuBytes, hostMac, mode } = attachment
   const mac = host.link.mac ? formatMac(host.link.mac) : 'none'
   return [
-    ...(host.link.mtuBytes === mtuBytes
+    ...([mtuBytes, pod?.link.mtuBytes].includes(host.link.mtuBytes)
       ? []
       : [`host end ${link} has MTU ${host.link.mtuBytes}, not ${mtuBytes}`]),
     ...(mode === 'bridge' || mac === hostMac

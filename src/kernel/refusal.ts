@@ -2,6 +2,7 @@ import { getSystemErrorName } from 'node:util'
 
 /** Errno numbers that Tulle acts on (asm-generic/errno-base.h, errno.h). */
 export const errno = {
+  EPERM: 1,
   ENOENT: 2,
   ESRCH: 3,
   EAGAIN: 11,
@@ -10,6 +11,7 @@ export const errno = {
   EEXIST: 17,
   ENODEV: 19,
   EINVAL: 22,
+  EROFS: 30,
   ERESTART: 85,
   EOPNOTSUPP: 95,
   EAFNOSUPPORT: 97,

@@ -27,10 +27,23 @@ export class Sysctls {
   /** Writes unless it is so already; true if it was changed. */
   ensure(path: string, value: string): boolean {
     if (this.read(path) === value) return false
+    this.write(path, value)
+    return true
+  }
+
+  /** Whether there is such a file, readable or not. */
+  has(path: string): boolean {
+    const length = this.#native.readIn(this.#netnsFd, `${root}/${path}`, this.#buffer)
+    return length !== -errno.ENOENT
+  }
+
+  write(path: string, value: string): void {
     const written = this.#native.writeIn(this.#netnsFd, `${root}/${path}`, value)
     if (written < 0)
-      throw new KernelRefusal({ what: `write ${value} to ${root}/${path}`, errno: -written })
-    return true
+      throw new KernelRefusal({
+        what: `write ${JSON.stringify(value)} to ${root}/${path}`,
+        errno: -written,
+      })
   }
 }
 

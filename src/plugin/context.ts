@@ -18,6 +18,7 @@ export type PluginName =
   | 'bandwidth'
   | 'tuning'
   | 'firewall'
+  | 'loopback'
 
 /** One call, read: what every verb works on. */
 export type Call = {
@@ -81,7 +82,10 @@ export function withExistingStore<T>(call: Call, use: (store: LeaseStore) => T):
 const NSFS_MAGIC = 0x6e736673
 
 /** The pod's namespace and a socket in it. */
-export function openPod({ native, environment }: Call): { netnsFd: number; pod: RouteSocket } {
+export function openPod({ native, environment }: Pick<Call, 'native' | 'environment'>): {
+  netnsFd: number
+  pod: RouteSocket
+} {
   const netnsFd = openNetns(environment)
   try {
     return { netnsFd, pod: new RouteSocket(native, netnsFd, 'the pod') }

@@ -1,6 +1,7 @@
 import { type Address, formatAddress, offsetAddress, parseAddress } from '../base/address.ts'
 import { formatMac, parseMac } from '../base/mac.ts'
 import { boundsOf, formatPrefix, networkOf, type Prefix, parsePrefix } from '../base/prefix.ts'
+import { annotationOf, macAnnotation } from '../cni/annotations.ts'
 import { type NetworkConfig, type RouteConfig, describe as show } from '../cni/config.ts'
 import type { Environment } from '../cni/environment.ts'
 import { code, fault } from '../cni/fault.ts'
@@ -143,12 +144,17 @@ function listedExceptions({ nonMasqueradeCIDRs = [] }: NetworkConfig): readonly 
   })
 }
 
-/** The capability wins over args.cni, and that over CNI_ARGS (CNI conventions). */
+/**
+ * The capability wins over args.cni, and that over CNI_ARGS (CNI conventions); between the first
+ * two comes what the pod asks for itself.
+ */
 function requestedMac({ config, environment }: Source): string | undefined {
   const sources = [
     ['runtimeConfig.mac', config.runtimeConfig?.mac],
+    [`annotation ${macAnnotation}`, annotationOf(config, macAnnotation)],
     ['args.cni.mac', config.args?.cni?.mac],
     ['CNI_ARGS MAC', environment.args.get('MAC')],
+    ['mac', config.mac],
   ] as const
   const [key, text] = sources.find(([, value]) => value) ?? []
   if (!key || !text) return undefined

@@ -1,15 +1,13 @@
-import { CniFault, code, type Fault } from '../cni/fault.ts'
-import { errno, KernelRefusal } from '../kernel/refusal.ts'
+import { code, type Fault } from '../cni/fault.ts'
 import { StoreBroken, StoreBusy, sqliteCode } from '../store/database.ts'
+import { explainWithoutStore } from './explain-kernel.ts'
 
 /**
  * Any failure as the error object that a runtime shows: code, what was tried, then what was found
  * and the remedy.
  */
 export function explain(refusal: unknown): Fault {
-  if (refusal instanceof CniFault) return refusal.fault
   if (refusal instanceof AggregateError) return explainSeveral(refusal)
-  if (refusal instanceof KernelRefusal) return explainKernel(refusal)
   if (refusal instanceof StoreBusy)
     return {
       code: code.tryAgainLater,
@@ -18,7 +16,7 @@ export function explain(refusal: unknown): Fault {
     }
   if (refusal instanceof StoreBroken)
     return { code: code.io, message: 'the lease store cannot be used', details: refusal.message }
-  return explainSqlite(refusal) ?? explainFile(refusal) ?? explainBug(refusal)
+  return explainSqlite(refusal) ?? explainWithoutStore(refusal)
 }
 
 function explainSeveral({ errors, message }: AggregateError): Fault {
@@ -28,26 +26,6 @@ function explainSeveral({ errors, message }: AggregateError): Fault {
     code: first?.code ?? code.bug,
     message: first?.message ?? message,
     details: `${first?.details ?? message}; besides: ${others}; DEL or GC will finish the clean-up`,
-  }
-}
-
-const kernelRemedies: Readonly<Record<number, string>> = {
-  1: 'run the plugin as root: it needs CAP_NET_ADMIN and CAP_SYS_ADMIN',
-  [errno.EEXIST]:
-    'something of that name is there already; find it with "ip -d link", remove it if it is stale',
-  [errno.EOPNOTSUPP]: 'this kernel lacks what was asked for',
-  [errno.ENODEV]: 'the link was removed meanwhile; try again',
-  12: 'the kernel is out of memory; try again',
-  105: 'the kernel is out of buffers; try again',
-}
-
-function explainKernel(refusal: KernelRefusal): Fault {
-  const isTransient = refusal.errno === errno.EAGAIN
-  const remedy = kernelRemedies[refusal.errno] ?? "the kernel's words tell what it objects to"
-  return {
-    code: isTransient ? code.tryAgainLater : code.kernel,
-    message: 'the kernel refused',
-    details: `${refusal.message}; ${isTransient ? 'try again' : remedy}`,
   }
 }
 
@@ -67,24 +45,5 @@ function explainSqlite(refusal: unknown): Fault | undefined {
     code: number === 5 || number === 6 ? code.tryAgainLater : code.io,
     message: 'the lease store cannot be used',
     details: `SQLite: ${text}; ${sqliteRemedies[number] ?? 'no address was leased'}`,
-  }
-}
-
-function explainFile(refusal: unknown): Fault | undefined {
-  const { code: name, message } = (refusal ?? {}) as { code?: unknown; message?: unknown }
-  if (typeof name !== 'string' || !/^E[A-Z0-9]+$/.test(name)) return undefined
-  return {
-    code: code.io,
-    message: 'cannot read or write a file',
-    details: `${String(message)}; check that the path exists, is writable, and has room`,
-  }
-}
-
-function explainBug(refusal: unknown): Fault {
-  const text = refusal instanceof Error ? (refusal.stack ?? refusal.message) : String(refusal)
-  return {
-    code: code.bug,
-    message: 'a bug in Tulle',
-    details: `${text.split('\n').slice(0, 4).join(' | ')}; please report this`,
   }
 }

@@ -1,5 +1,6 @@
 import { closeSync, openSync } from 'node:fs'
 import { type Address, formatAddress, offsetAddress, parseAddress } from '../base/address.ts'
+import { annotationOf, ipsAnnotation } from '../cni/annotations.ts'
 import type { RangeConfig } from '../cni/config.ts'
 import { code, fault } from '../cni/fault.ts'
 import { isAtLeast } from '../cni/version.ts'
@@ -62,24 +63,33 @@ const withGateway = (range: Range): Range => ({
 
 /**
  * Addresses that the runtime asks for: CNI_ARGS IP, args.cni.ips and the capability `ips`, all of
- * them.
+ * them; the pod's annotation where the capability asks for none.
  */
 function requestedAddresses({ environment, config }: Call): readonly Address[] {
+  const ofRuntime = config.runtimeConfig?.ips ?? []
   const texts = [
     ...(environment.args.get('IP') ?? '').split(','),
     ...(config.args?.cni?.ips ?? []),
-    ...(config.runtimeConfig?.ips ?? []),
+    ...ofRuntime,
   ].filter((text) => text !== '')
-  const addresses = texts.map((text) => {
-    const address = parseAddress(text.replace(/\/\d+$/, ''))
-    if (address) return address
-    throw fault(
-      code.invalidConfig,
-      'invalid requested address',
-      `${JSON.stringify(text)} is no IP address`,
-    )
-  })
+  const annotated = ofRuntime.length > 0 ? undefined : annotationOf(config, ipsAnnotation)
+  const addresses = [
+    ...texts.map((text) => requestedAddress(text, 'the request')),
+    ...(annotated?.split(',') ?? []).map((text) =>
+      requestedAddress(text.trim(), `annotation ${ipsAnnotation}`),
+    ),
+  ]
   return [...new Map(addresses.map((address) => [formatAddress(address), address])).values()]
+}
+
+function requestedAddress(text: string, source: string): Address {
+  const address = parseAddress(text.replace(/\/\d+$/, ''))
+  if (address) return address
+  throw fault(
+    code.invalidConfig,
+    'invalid requested address',
+    `${JSON.stringify(text)} is no IP address (${source})`,
+  )
 }
 
 /**

@@ -1,9 +1,15 @@
+import type { Environment } from '../cni/environment.ts'
 import { code, fault } from '../cni/fault.ts'
+import type { CniVersion } from '../cni/version.ts'
 import { isAtLeast } from '../cni/version.ts'
-import type { Call } from './context.ts'
+
+type Asked = {
+  readonly config: { readonly cniVersion: CniVersion }
+  readonly environment: Pick<Environment, 'verb'>
+}
 
 /** Refuses a verb that the configuration's version does not have yet. */
-export function refuseOlder({ config, environment }: Call, since: '0.4.0' | '1.1.0'): void {
+export function refuseOlder({ config, environment }: Asked, since: '0.4.0' | '1.1.0'): void {
   if (isAtLeast(config.cniVersion, since)) return
   throw fault(
     code.incompatibleVersion,

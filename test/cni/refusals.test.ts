@@ -18,6 +18,9 @@ const bytes = 'bytes, 0 to 65535'
 const attachments = 'a list of {"containerID": …, "ifname": …}'
 const attachment = 'an object with containerID and ifname'
 
+/** A key with dots of its own. */
+const annotations = 'io.kubernetes.cri.pod-annotations'
+
 const rangeRows = (path: string): readonly Refused[] => [
   [path, {}, sets],
   [`${path}[0]`, [], 'a non-empty list of ranges'],
@@ -41,15 +44,22 @@ const attachmentRows = (path: string): readonly Refused[] => [
   [`${path}[0].containerID`, 1, 'a container id'],
   [`${path}[0].ifname`, 1, 'an interface name'],
 ]
+const tuningRows = (before: string): readonly Refused[] => [
+  [`${before}sysctl`, [], 'an object of sysctls such as {"net.core.somaxconn": "500"}'],
+  [`${before}mac`, 1, mac],
+  [`${before}mtu`, 67, mtu],
+  [`${before}mtu`, 65536, mtu],
+  [`${before}mtu`, 1400.5, mtu],
+  [`${before}mtu`, '1400', mtu],
+  [`${before}promisc`, 1, flag],
+  [`${before}allmulti`, 'on', flag],
+  [`${before}txQLen`, -1, 'packets, 0 to 4294967295'],
+]
 
 const rows: readonly Refused[] = [
   ['type', 1, "the plugin's name"],
   ['mode', 'macvlan', '"routed" or "bridge"'],
   ['mode', true, '"routed" or "bridge"'],
-  ['mtu', 67, mtu],
-  ['mtu', 65536, mtu],
-  ['mtu', 1400.5, mtu],
-  ['mtu', '1400', mtu],
   ['ipMasq', 'yes', flag],
   ['ipMasqBackend', 1, '"nftables"'],
   ['nonMasqueradeCIDRs', '10.0.0.0/8', 'a list of networks such as ["10.0.0.0/8", "fd00::/8"]'],
@@ -107,10 +117,14 @@ const rows: readonly Refused[] = [
   ...listRows('runtimeConfig.dns.options'),
   ['runtimeConfig.portMappings', {}, 'a list of port mappings'],
   ['runtimeConfig.bandwidth', [], 'an object with rates and bursts'],
+  [`runtimeConfig.${annotations}`, [], "the pod's annotations, an object of strings"],
+  [`runtimeConfig.${annotations}.a/b`, 1, text],
+  ['runtimeConfig.aliases', 'web', 'names, a list or one a network'],
+  ...tuningRows(''),
   ['args', [], 'an object'],
   ['args.cni', [], 'an object'],
   ...listRows('args.cni.ips'),
-  ['args.cni.mac', 1, mac],
+  ...tuningRows('args.cni.'),
   ...attachmentRows('cni.dev/valid-attachments'),
   ...attachmentRows('cni.dev/attachments'),
 ]
@@ -118,7 +132,10 @@ const rows: readonly Refused[] = [
 const keysOf = (path: string): readonly string[] =>
   path.startsWith('cni.dev/')
     ? [path.split(/[.[]/, 2).join('.'), ...path.split(/[.[]/).slice(2)].map(unbracketed)
-    : path.split(/[.[]/).map(unbracketed)
+    : path
+        .replace(annotations, 'ANNOTATIONS')
+        .split(/[.[]/)
+        .map((word) => unbracketed(word.replace('ANNOTATIONS', annotations)))
 const unbracketed = (word: string): string => word.replace(']', '')
 
 /** What an object needs to be one, so that the key beside it is what is refused. */

@@ -29,6 +29,10 @@ type Refused = Row & Readonly<{ code: number; says: string }>
 
 const runtime = (runtimeConfig: Json): Json => ({ runtimeConfig })
 const inArgs = (cni: Json): Json => ({ args: { cni } })
+const annotations = 'io.kubernetes.cri.pod-annotations'
+const annotated = (said: Json, more: Json = {}): Json => runtime({ [annotations]: said, ...more })
+const macs = '02:aa:bb:cc:dd:'
+const annotatedMac = `${macs}0a`
 const exactly = (text: string): RegExp => new RegExp(`^${text.replaceAll('.', '\\.')}$`)
 
 /** What containerd sends, its keys in one of the orders in which a Go map comes out. */
@@ -131,6 +135,31 @@ const granted: readonly Granted[] = [
     keys: inArgs({ mac: '02:aa:bb:cc:dd:03' }),
     mac: '02:aa:bb:cc:dd:03',
   },
+  {
+    why: 'the pod’s annotations',
+    families: 'dual',
+    keys: annotated({ 'tulle.dev/ips': 'fd00:77::aaa, 10.77.0.61', 'tulle.dev/mac': annotatedMac }),
+    addresses: [exactly('10.77.0.61'), exactly('fd00:77::aaa')],
+    mac: annotatedMac,
+  },
+  {
+    why: 'the annotated MAC before args.cni.mac, after the capability',
+    keys: { ...annotated({ 'tulle.dev/mac': annotatedMac }), ...inArgs({ mac: `${macs}06` }) },
+    mac: annotatedMac,
+  },
+  {
+    why: 'the capabilities before the annotations',
+    keys: annotated(
+      { 'tulle.dev/ips': 'nonsense', 'tulle.dev/mac': 'nonsense' },
+      { ips: ['10.77.0.62'], mac: `${macs}07` },
+    ),
+    addresses: [exactly('10.77.0.62')],
+    mac: `${macs}07`,
+  },
+  { why: 'annotations of others', keys: annotated({ 'kubernetes.io/x': 'y' }) },
+  { why: 'no annotations, as a nil map of Go', keys: runtime({ [annotations]: null }) },
+  { why: 'aliases, as podman sends them', keys: runtime({ aliases: { net: ['web'] } }) },
+  { why: 'aliases as a list', keys: runtime({ Aliases: ['web'] }) },
   { why: 'CNI_ARGS MAC', args: 'MAC=02:aa:bb:cc:dd:04', mac: '02:aa:bb:cc:dd:04' },
   {
     why: 'args.cni.mac before CNI_ARGS',
@@ -163,6 +192,24 @@ const refused: readonly Refused[] = [
     keys: runtime({ ips: ['10.77.0.71', '10.77.0.72'] }),
     code: 103,
     says: '10.77.0.7',
+  },
+  {
+    why: 'no address in an annotation',
+    keys: annotated({ 'tulle.dev/ips': '10.77.0.300' }),
+    code: 7,
+    says: '"10.77.0.300" is no IP address (annotation tulle.dev/ips)',
+  },
+  {
+    why: 'no MAC in an annotation',
+    keys: annotated({ 'tulle.dev/mac': '01:00:5e:00:00:01' }),
+    code: 7,
+    says: 'annotation tulle.dev/mac is "01:00:5e:00:00:01"',
+  },
+  {
+    why: 'an annotation that is no text',
+    keys: annotated({ 'tulle.dev/mac': 1 }),
+    code: 7,
+    says: `runtimeConfig.${annotations}.tulle.dev/mac is 1; accepted: a string`,
   },
   { why: 'a family without range', args: 'IP=fd00:77::5', code: 103, says: 'fd00:77::5' },
   {

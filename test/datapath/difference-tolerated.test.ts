@@ -18,6 +18,11 @@ const foreign = onSide('routed', 'pod', (side) => ({
   routes: [...side.routes, route('10.200.0.0/24')],
   neighbours: [...side.neighbours, neighbour(`10.200.0.9 ${other}`, 'stale')],
 }))
+const smaller = { mtuBytes: 1400 }
+const bothSmaller: Observed = {
+  ...linkOn('routed', 'pod', smaller),
+  host: linkOn('routed', 'host', smaller).host,
+}
 
 // The specification on CHECK: a plugin must tolerate what later plugins of the chain changed.
 const tolerated: readonly Readonly<{ why: string; claim: Partial<Claimed>; observed: Observed }>[] =
@@ -32,6 +37,11 @@ const tolerated: readonly Readonly<{ why: string; claim: Partial<Claimed>; obser
       why: 'an MTU that a later plugin set, by its own word',
       claim: { mtuBytes: 1400 },
       observed: linkOn('routed', 'pod', { mtuBytes: 1400 }),
+    },
+    {
+      why: 'an MTU that a later plugin gave both ends, in a result that has no room for it',
+      claim: { mtuBytes: undefined },
+      observed: bothSmaller,
     },
     {
       why: 'a route that a later plugin took out of the result',

@@ -28,6 +28,7 @@ const link = (name: string, index: IfIndex | undefined, mac: string): Link => ({
   flags: IFF_UP,
   isOperational: true,
   mtuBytes: 1500,
+  txQueueLength: 1000,
   mac: parseMac(mac),
   kind: 'veth',
   alias: undefined,

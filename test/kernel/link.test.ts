@@ -90,6 +90,18 @@ const changes: readonly {
 }[] = [
   { why: 'up', of: 'br0', change: () => ({ up: true }), want: { flags: /UP/ } },
   { why: 'promisc', of: 'br0', change: () => ({ promisc: true }), want: { flags: /PROMISC/ } },
+  {
+    why: 'all multicast',
+    of: 'host0',
+    change: () => ({ allmulti: true }),
+    want: { flags: /ALLMULTI/ },
+  },
+  {
+    why: 'queue length',
+    of: 'host0',
+    change: () => ({ txQueueLength: 321 }),
+    want: { txqlen: 321 },
+  },
   { why: 'MTU', of: 'host0', change: () => ({ mtuBytes: 1280 }), want: { mtu: 1280 } },
   { why: 'master', of: 'host0', change: (br0) => ({ master: br0 }), want: { master: 'br0' } },
   {

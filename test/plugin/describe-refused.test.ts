@@ -42,6 +42,16 @@ const refused: readonly Readonly<{ why: string; request: Request; details: strin
     details: `runtimeConfig.mac is "01:00:5e:00:00:01"; accepted: ${oneMac}`,
   },
   {
+    why: 'a MAC of the pod’s annotation',
+    request: {
+      keys: {
+        runtimeConfig: { 'io.kubernetes.cri.pod-annotations': { 'tulle.dev/mac': '0a:58' } },
+        args: { cni: { mac: '0a:58:0a:01:00:05' } },
+      },
+    },
+    details: `annotation tulle.dev/mac is "0a:58"; accepted: ${oneMac}`,
+  },
+  {
     why: 'a MAC of args.cni that is too short',
     request: { keys: { args: { cni: { mac: '0a:58' } } } },
     details: `args.cni.mac is "0a:58"; accepted: ${oneMac}`,

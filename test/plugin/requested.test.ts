@@ -28,6 +28,13 @@ function lease(dataDir: string, container: string, request: Request): string {
     : `${outcome.fault.code}: ${outcome.fault.message}: ${outcome.fault.details}`
 }
 
+const annotated = (ips: string, runtimeConfig: object = {}): object => ({
+  runtimeConfig: {
+    'io.kubernetes.cri.pod-annotations': { 'tulle.dev/ips': ips, 'else.org/ips': '10.1.0.4' },
+    ...runtimeConfig,
+  },
+})
+
 for (const { why, request, want } of [
   { why: 'nothing', request: {}, want: /^10\.1\.0\.2 fd00::2$/ },
   { why: 'one, by CNI_ARGS', request: { args: 'IP=10.1.0.5' }, want: /^10\.1\.0\.5 fd00::2$/ },
@@ -59,6 +66,41 @@ for (const { why, request, want } of [
     why: 'one in other letters is the same one',
     request: { keys: { runtimeConfig: { ips: ['FD00:0::6', 'fd00::6'] } } },
     want: /^10\.1\.0\.2 fd00::6$/,
+  },
+  {
+    why: 'by the pod’s annotation',
+    request: { keys: annotated('fd00::6, 10.1.0.6') },
+    want: /^10\.1\.0\.6 fd00::6$/,
+  },
+  {
+    why: 'by an empty annotation',
+    request: { keys: annotated(' ') },
+    want: /^10\.1\.0\.2 fd00::2$/,
+  },
+  {
+    why: 'by the annotation and CNI_ARGS',
+    request: { keys: annotated('fd00::6'), args: 'IP=10.1.0.6' },
+    want: /^10\.1\.0\.6 fd00::6$/,
+  },
+  {
+    why: 'the capability has the last word, whatever the annotation says',
+    request: { keys: annotated('10.1.0.300', { ips: ['10.1.0.5'] }) },
+    want: /^10\.1\.0\.5 fd00::2$/,
+  },
+  {
+    why: 'an empty list of the capability is none',
+    request: { keys: annotated('10.1.0.5', { ips: [] }) },
+    want: /^10\.1\.0\.5 fd00::2$/,
+  },
+  {
+    why: 'no address in the annotation',
+    request: { keys: annotated('10.1.0.5,x') },
+    want: /^7: invalid requested address: "x" is no IP address \(annotation tulle\.dev\/ips\)$/,
+  },
+  {
+    why: 'no address behind the annotation’s last comma',
+    request: { keys: annotated('10.1.0.5,') },
+    want: /^7: invalid requested address: "" is no IP address \(annotation tulle\.dev\/ips\)$/,
   },
   {
     why: 'no address',

@@ -24,6 +24,7 @@ const IFLA_ADDRESS = 1
 const IFLA_IFNAME = 3
 const IFLA_MTU = 4
 const IFLA_MASTER = 10
+const IFLA_TXQLEN = 13
 const IFLA_LINKINFO = 18
 const IFLA_IFALIAS = 20
 const IFLA_AF_SPEC = 26
@@ -46,6 +47,7 @@ const AF_INET6 = 10
 // include/uapi/linux/if.h
 export const IFF_UP = 0x1
 export const IFF_PROMISC = 0x100
+export const IFF_ALLMULTI = 0x200
 
 /** What Tulle reads of a link. */
 export type BridgePort = { readonly hairpin: boolean; readonly isolated: boolean }
@@ -142,28 +144,47 @@ export const setDown = (name: string): Query =>
 export type LinkChange = {
   readonly index: IfIndex
   readonly up?: true
-  readonly promisc?: true
+  readonly promisc?: boolean
+  readonly allmulti?: boolean
   readonly master?: IfIndex
   readonly mtuBytes?: number
   /** Set anew, to the same too: a link with arp_notify or ndisc_notify announces its addresses. */
   readonly mac?: Mac
+  /** Packets that may wait in the link's queue, if it has one. */
+  readonly txQueueLength?: number
   /** No link-local IPv6 address is made when the link comes up. */
   readonly noLinkLocal?: true
 }
 
 export function setLink(change: LinkChange): Query {
-  const flags = (change.up ? IFF_UP : 0) | (change.promisc ? IFF_PROMISC : 0)
+  const { flags, mask } = flagsOf(change)
   const attributes: Attribute[] = []
   if (change.master !== undefined) attributes.push(u32(IFLA_MASTER, change.master))
   if (change.mtuBytes !== undefined) attributes.push(u32(IFLA_MTU, change.mtuBytes))
   if (change.mac !== undefined) attributes.push(attribute(IFLA_ADDRESS, change.mac))
+  if (change.txQueueLength !== undefined) attributes.push(u32(IFLA_TXQLEN, change.txQueueLength))
   if (change.noLinkLocal)
     attributes.push(
       nested(IFLA_AF_SPEC, [
         nested(AF_INET6, [u8(IFLA_INET6_ADDR_GEN_MODE, IN6_ADDR_GEN_MODE_NONE)]),
       ]),
     )
-  return acked(body({ index: change.index, flags, change: flags }, attributes))
+  return acked(body({ index: change.index, flags, change: mask }, attributes))
+}
+
+/** `flags` and `change` of struct ifinfomsg: what is not named stays as it is. */
+function flagsOf({ up, promisc, allmulti }: LinkChange): { flags: number; mask: number } {
+  let [flags, mask] = [0, 0]
+  const wanted = [
+    [IFF_UP, up],
+    [IFF_PROMISC, promisc],
+    [IFF_ALLMULTI, allmulti],
+  ] as const
+  for (const [bit, on] of wanted) {
+    if (on !== undefined) mask |= bit
+    if (on) flags |= bit
+  }
+  return { flags, mask }
 }
 
 /**

@@ -8,6 +8,7 @@ const IFLA_ADDRESS = 1
 const IFLA_IFNAME = 3
 const IFLA_MTU = 4
 const IFLA_MASTER = 10
+const IFLA_TXQLEN = 13
 const IFLA_OPERSTATE = 16
 const IF_OPER_UP = 6 // RFC 2863
 const IFLA_LINKINFO = 18
@@ -28,6 +29,8 @@ export type Link = {
   /** The link passes packets: up, with a carrier, and its queue is running. */
   readonly isOperational: boolean
   readonly mtuBytes: number
+  /** Packets; 0 for a link that queues none. */
+  readonly txQueueLength: number
   readonly mac: Mac | undefined
   readonly kind: string | undefined
   readonly alias: string | undefined
@@ -49,6 +52,7 @@ export function decodeLink(bytes: Uint8Array): Link {
   const found = readAttributes(reader.rest())
   const name = found.get(IFLA_IFNAME)
   const mtu = found.get(IFLA_MTU)
+  const txQueueLength = found.get(IFLA_TXQLEN)
   const mac = found.get(IFLA_ADDRESS)
   const alias = found.get(IFLA_IFALIAS)
   const master = found.get(IFLA_MASTER)
@@ -62,6 +66,7 @@ export function decodeLink(bytes: Uint8Array): Link {
     flags,
     isOperational: readU8(found.get(IFLA_OPERSTATE) ?? Uint8Array.of(0)) === IF_OPER_UP,
     mtuBytes: mtu ? readU32(mtu) : 0,
+    txQueueLength: txQueueLength ? readU32(txQueueLength) : 0,
     mac: mac && macFromBytes(mac),
     kind: kind && decodeText(kind),
     alias: alias && decodeText(alias),

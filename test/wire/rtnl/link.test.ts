@@ -52,6 +52,10 @@ const rows: readonly Omit<GoldenRow, 'shape'>[] = [
   { golden: 'link-set-address', ours: setLink({ index: host0, mac: host.mac }) },
   { golden: 'link-set-master-up', ours: setLink({ index: host0, up: true, master: br0 }) },
   { golden: 'link-set-promisc', ours: setLink({ index: br0, promisc: true }) },
+  { golden: 'link-set-promisc-off', ours: setLink({ index: br0, promisc: false }) },
+  { golden: 'link-set-allmulti', ours: setLink({ index: host0, allmulti: true }) },
+  { golden: 'link-set-allmulti-off', ours: setLink({ index: host0, allmulti: false }) },
+  { golden: 'link-set-queue', ours: setLink({ index: host0, txQueueLength: 250 }) },
   { golden: 'link-set-mtu', ours: setLink({ index: host0, mtuBytes: 1400 }) },
   {
     golden: 'link-set-alias',
@@ -148,11 +152,18 @@ test('decodeLink reads what the kernel says of lo, a veth pair and a bridge', as
   const links = decodeReplies(readGolden('reply-links')).flatMap((reply) =>
     reply.kind === 'message' ? [decodeLink(reply.message.body)] : [],
   )
-  const plain = { isOperational: false, alias: undefined, master: undefined, port: undefined }
+  const plain = {
+    isOperational: false,
+    txQueueLength: 1000,
+    alias: undefined,
+    master: undefined,
+    peer: undefined,
+    port: undefined,
+  }
   // IFF_UP 1, BROADCAST 2, LOOPBACK 8, RUNNING 0x40, MULTICAST 0x1000, LOWER_UP 0x10000
   const want = [
     { ...plain, index: 1, name: 'lo', flags: 0x10049, mtuBytes: 65536, kind: undefined },
-    { ...plain, index: 2, name: 'eth0', flags: 0x1002, mtuBytes: 1500, kind: 'veth' },
+    { ...plain, index: 2, name: 'eth0', flags: 0x1002, mtuBytes: 1500, kind: 'veth', peer: 3 },
     {
       ...plain,
       index: 3,
@@ -162,6 +173,7 @@ test('decodeLink reads what the kernel says of lo, a veth pair and a bridge', as
       kind: 'veth',
       alias: 'tulle1 10.1.0.5 eth0',
       master: 4,
+      peer: 2,
       port: { hairpin: true, isolated: true, isForwarding: false },
     },
     { ...plain, index: 4, name: 'br0', flags: 0x1003, mtuBytes: 1400, kind: 'bridge' },
@@ -224,6 +236,7 @@ for (const row of [
     attributes: [portInfo('bridge', u8(1, 2))],
     want: { port: { isForwarding: false } },
   },
+  { why: 'a queue', attributes: [u32(13, 250)], want: { txQueueLength: 250 } },
   { why: 'IF_OPER_UP', attributes: [u8(16, 6)], want: { isOperational: true } },
   { why: 'IF_OPER_DORMANT', attributes: [u8(16, 5)], want: { isOperational: false } },
   {

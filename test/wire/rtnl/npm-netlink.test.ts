@@ -165,9 +165,11 @@ test('we read what netlink writes of a bridge port', async (t) => {
     flags: 1,
     isOperational: false,
     mtuBytes: 1400,
+    txQueueLength: 0,
     kind: 'veth',
     alias: 'tulle1 a b',
     master: 9,
+    peer: undefined,
     port: { hairpin: true, isolated: false, isForwarding: true },
   })
 })
