@@ -1,6 +1,7 @@
 import { encodeText } from '../base/bytes.ts'
 import { isName } from './environment.ts'
 import { code, fault } from './fault.ts'
+import type { FirewallConfig } from './firewall.ts'
 import validate, { type Violation } from './generated/validate-config.js'
 import { configSchema } from './schema.ts'
 import { type CniVersion, parseVersion } from './version.ts'
@@ -53,7 +54,7 @@ export type RuntimeConfig = {
 export type AttachmentKey = { readonly containerID: string; readonly ifname: string }
 
 /** A network configuration that has the right shape; every key is documented in README.md. */
-export type NetworkConfig = {
+export type NetworkConfig = FirewallConfig & {
   readonly cniVersion: CniVersion
   readonly name: string
   readonly type?: string
