@@ -1,6 +1,7 @@
 import { encodeText } from '../base/bytes.ts'
 import { isName } from './environment.ts'
 import { code, fault } from './fault.ts'
+import type { FirewallConfig } from './firewall.ts'
 import validate, { type Violation } from './generated/validate-config.js'
 import { configSchema } from './schema.ts'
 import type { TuningConfig } from './tuning.ts'
@@ -57,38 +58,39 @@ export type RuntimeConfig = {
 export type AttachmentKey = { readonly containerID: string; readonly ifname: string }
 
 /** A network configuration that has the right shape; every key is documented in README.md. */
-export type NetworkConfig = TuningConfig & {
-  readonly cniVersion: CniVersion
-  readonly name: string
-  readonly type?: string
-  readonly mode?: 'routed' | 'bridge'
-  readonly ipMasq?: boolean
-  readonly ipMasqBackend?: string
-  readonly nonMasqueradeCIDRs?: readonly string[]
-  readonly spoofCheck?: boolean
-  readonly bridge?: string
-  readonly isGateway?: boolean
-  readonly isDefaultGateway?: boolean
-  readonly forceAddress?: boolean
-  readonly hairpinMode?: boolean
-  readonly promiscMode?: boolean
-  readonly portIsolation?: boolean
-  readonly vlan?: number
-  readonly vlanTrunk?: readonly unknown[] | null
-  readonly preserveDefaultVlan?: boolean
-  readonly enabledad?: boolean
-  readonly disableContainerInterface?: boolean
-  readonly dataDir?: string
-  readonly dns?: Dns
-  readonly ipam?: IpamConfig
-  readonly runtimeConfig?: RuntimeConfig
-  readonly args?: {
-    readonly cni?: TuningConfig & { readonly ips?: readonly string[] }
-  } | null
-  readonly prevResult?: unknown
-  readonly 'cni.dev/valid-attachments'?: readonly AttachmentKey[] | null
-  readonly 'cni.dev/attachments'?: readonly AttachmentKey[] | null
-}
+export type NetworkConfig = TuningConfig &
+  FirewallConfig & {
+    readonly cniVersion: CniVersion
+    readonly name: string
+    readonly type?: string
+    readonly mode?: 'routed' | 'bridge'
+    readonly ipMasq?: boolean
+    readonly ipMasqBackend?: string
+    readonly nonMasqueradeCIDRs?: readonly string[]
+    readonly spoofCheck?: boolean
+    readonly bridge?: string
+    readonly isGateway?: boolean
+    readonly isDefaultGateway?: boolean
+    readonly forceAddress?: boolean
+    readonly hairpinMode?: boolean
+    readonly promiscMode?: boolean
+    readonly portIsolation?: boolean
+    readonly vlan?: number
+    readonly vlanTrunk?: readonly unknown[] | null
+    readonly preserveDefaultVlan?: boolean
+    readonly enabledad?: boolean
+    readonly disableContainerInterface?: boolean
+    readonly dataDir?: string
+    readonly dns?: Dns
+    readonly ipam?: IpamConfig
+    readonly runtimeConfig?: RuntimeConfig
+    readonly args?: {
+      readonly cni?: TuningConfig & { readonly ips?: readonly string[] }
+    } | null
+    readonly prevResult?: unknown
+    readonly 'cni.dev/valid-attachments'?: readonly AttachmentKey[] | null
+    readonly 'cni.dev/attachments'?: readonly AttachmentKey[] | null
+  }
 
 /**
  * Reads the configuration from standard input's text: JSON, version, shape, name, in the order in

@@ -28,11 +28,21 @@ export type Extras = AttachmentId & {
 }
 
 /** The link through which the host, and other pods, reach this pod. */
-export const gateOf = ({ bridge, hostLink }: Extras): string | null => bridge ?? hostLink
+export const gateOf = ({ bridge, hostLink }: Pick<Extras, 'bridge' | 'hostLink'>): string | null =>
+  bridge ?? hostLink
+
+const sharedPrefix = 'behind '
+
+/** An element that belongs to all pods behind a gate; no attachment's name has a blank. */
+export const sharedComment = (gate: string): string => sharedPrefix + gate
+
+/** The gate that the pods behind it share this element for. */
+export const gateOfShared = (comment: string): string | undefined =>
+  comment.startsWith(sharedPrefix) ? comment.slice(sharedPrefix.length) : undefined
 
 /** What it has in the sets and maps of `inet tulle`, each with the attachment's name. */
 export const elementsOfExtras = (extras: Extras): readonly Element[] =>
   [...hostPortElements(extras), ...isolationElements(extras)].map((element) => ({
     ...element,
-    comment: nameOf(extras),
+    comment: element.isShared ? sharedComment(gateOf(extras) ?? '') : nameOf(extras),
   }))

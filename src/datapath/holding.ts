@@ -3,33 +3,33 @@ import { type Element, putElement } from '../wire/nft/set.ts'
 import type { ChainName, TableName } from '../wire/nft/table.ts'
 import { type Attachment, nameOf } from './attachment.ts'
 import { type Extras, elementsOfExtras } from './extras.ts'
-import { elementsOf, inetTable, ownChainOf } from './ruleset.ts'
+import { circleChainOf, elementsOf, inetTable, ownChainOf } from './ruleset.ts'
 
 /** What one attachment has in our tables: its elements all bear its name as their comment. */
 export type Holding = {
   readonly name: string
   readonly elements: readonly Element[]
-  /** A chain that the elements jump to; attachments whose chains are equal share one. */
-  readonly chain: { readonly name: ChainName; readonly queries: readonly Query[] } | undefined
+  /** Chains that the elements jump to; attachments whose chains are equal share them. */
+  readonly chains: readonly { readonly name: ChainName; readonly queries: readonly Query[] }[]
 }
 
 export const holdingOf = (attachment: Attachment, extras?: Extras): Holding => ({
   name: nameOf(attachment),
   elements: [...elementsOf(attachment), ...(extras ? elementsOfExtras(extras) : [])],
-  chain: ownChainOf(attachment),
+  chains: [ownChainOf(attachment), extras && circleChainOf(extras)].flatMap((it) => it ?? []),
 })
 
 export const holdingOfExtras = (extras: Extras): Holding => ({
   name: nameOf(extras),
   elements: elementsOfExtras(extras),
-  chain: undefined,
+  chains: [circleChainOf(extras)].flatMap((it) => it ?? []),
 })
 
 /** Everything that the tables must hold for these attachments; what is there already stays. */
 export function fillQueries(tables: readonly TableName[], all: readonly Holding[]): Query[] {
   const isIn = ({ family }: TableName): boolean => tables.some((table) => table.family === family)
   const chains = new Map(
-    all.flatMap(({ chain }) => chain ?? []).map(({ name, queries }) => [name.chain, queries]),
+    all.flatMap(({ chains }) => chains).map(({ name, queries }) => [name.chain, queries]),
   )
   return [
     ...(isIn(inetTable) ? [...chains.values()].flat() : []),

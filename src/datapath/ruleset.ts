@@ -15,8 +15,16 @@ import {
   type TableName,
 } from '../wire/nft/table.ts'
 import { type Attachment, nameOf } from './attachment.ts'
+import type { Extras } from './extras.ts'
+import { circleRules, fenceChain, fenceRules, fenceSets, forwardRules } from './fence.ts'
 import { ingressRules, ownAddressRules, ownMacRules, ownNeighbourRules } from './guard-rules.ts'
-import { masqueradeChainOf, masqueradeElements, masqueradeRules } from './masquerade.ts'
+import { circleOf, circlePrefix } from './isolation.ts'
+import {
+  masqueradeChainOf,
+  masqueradeElements,
+  masqueradePrefix,
+  masqueradeRules,
+} from './masquerade.ts'
 import { addressOf, macOf } from './wiring.ts'
 
 // Two tables. `inet tulle` masquerades, and guards routed pods; `bridge tulle` guards pods on a
@@ -53,15 +61,15 @@ const masqueradeSets: readonly SetShape[] = [
   { set: 'masquerade6', key: ['ipv6_addr'], verdicts: true },
 ]
 const setShapes = ({ family }: TableName): readonly SetShape[] =>
-  family === 'inet' ? [...guardSets, ...masqueradeSets] : guardSets
+  family === 'inet' ? [...guardSets, ...masqueradeSets, ...fenceSets] : guardSets
 export const setsOf = (table: TableName): readonly string[] =>
   setShapes(table).map(({ set }) => set)
 
 type Chain = { readonly name: ChainName | BaseChain; readonly rules: readonly Rule[] }
 
 /**
- * Guard before conntrack (priority raw, -300), nat where nat goes (srcnat, 100). Chains come before
- * those that jump to them.
+ * Guard before conntrack (priority raw, -300), nat where nat goes (srcnat, 100), the fence between
+ * networks where packets are forwarded (filter, 0). Chains come before those that jump to them.
  */
 function chainsOf(table: TableName): readonly Chain[] {
   const { family } = table
@@ -78,7 +86,18 @@ function chainsOf(table: TableName): readonly Chain[] {
     { name: named('own-mac'), rules: ownMacRules() },
     ...(family === 'bridge' ? [{ name: named('own-neighbour'), rules: ownNeighbourRules() }] : []),
     { name: guard, rules: ingressRules(family) },
-    ...(family === 'inet' ? [{ name: nat, rules: masqueradeRules() }] : []),
+    ...(family === 'inet' ? [{ name: nat, rules: masqueradeRules() }, ...fenceChains(table)] : []),
+  ]
+}
+
+function fenceChains(table: TableName): readonly Chain[] {
+  const named = (chain: string): ChainName => ({ ...table, chain })
+  return [
+    { name: named(fenceChain), rules: fenceRules() },
+    {
+      name: { ...named('forward'), type: 'filter', hook: 'forward', priority: 0 },
+      rules: forwardRules(),
+    },
   ]
 }
 
@@ -134,6 +153,16 @@ export function ownChainOf(
   return chain && { name: chain.name, queries: chainQueries(chain) }
 }
 
+/** The chain that knows the other pods of an isolated network; undefined where there are none. */
+export function circleChainOf(
+  extras: Extras,
+): { name: ChainName; queries: readonly Query[] } | undefined {
+  const circle = circleOf(extras)
+  if (!circle) return undefined
+  const name = { ...inetTable, chain: circle.chain }
+  return { name, queries: chainQueries({ name, rules: circleRules(circle.number) }) }
+}
+
 /**
  * Every rule that a table must hold for an attachment, as "chain: comment", in order: what CHECK
  * compares.
@@ -144,6 +173,10 @@ export function rulesOf(table: TableName, attachment: Attachment): readonly stri
     rules.map(({ comment }) => `${name.chain}: ${comment}`),
   )
 }
+
+/** A chain that attachments share, and that goes with the last of them. */
+export const isSharedChain = (chain: string): boolean =>
+  chain.startsWith(masqueradePrefix) || chain.startsWith(circlePrefix)
 
 /** Removes the chain; the kernel refuses (EBUSY) while another attachment's element jumps to it. */
 export const dropChain = (name: ChainName): readonly Query[] => [

@@ -1,6 +1,12 @@
 import { fillQueries, type Holding } from '../datapath/holding.ts'
-import { masqueradePrefix } from '../datapath/masquerade.ts'
-import { dropChain, inetTable, setsOf, tableQueries, tables } from '../datapath/ruleset.ts'
+import {
+  dropChain,
+  inetTable,
+  isSharedChain,
+  setsOf,
+  tableQueries,
+  tables,
+} from '../datapath/ruleset.ts'
 import type { Query } from '../wire/netlink/message.ts'
 import { cutComment, decodeGeneration, getGeneration, nftBatch } from '../wire/nft/message.ts'
 import {
@@ -57,11 +63,11 @@ const changesPerBatch = 500
 /** Calls back with what every attachment of this node holds. */
 export type WhenLost = <T>(fill: (all: readonly Holding[]) => T) => T
 
-/** Tables that the elements are in, those of them that the kernel lacks, its chain if lacking. */
+/** Tables that the elements are in, those of them that the kernel lacks, its chains if lacking. */
 type Base = {
   readonly needed: readonly TableName[]
   readonly lost: readonly TableName[]
-  readonly chain: readonly Query[]
+  readonly chains: readonly Query[]
 }
 
 /**
@@ -100,7 +106,7 @@ export class FilterSocket {
       const refusal =
         base.lost.length > 0
           ? whenLost((all) => this.#makeTables(holding, base, all))
-          : this.#commit([...base.chain, ...elements.map(newElement)])
+          : this.#commit([...base.chains, ...elements.map(newElement)])
       if (!refusal) return
       if (refusal.errno === errno.EEXIST) this.#dropStale(holding)
       else if (refusal.errno === errno.ENOENT) whenLost((all) => this.#replaceOutdated(base, all))
@@ -114,10 +120,10 @@ export class FilterSocket {
     })
   }
 
-  /** Takes an attachment's elements out, and its masquerade chain if nobody else uses it. */
-  detach({ elements, chain }: Holding): void {
+  /** Takes an attachment's elements out, and its chains if nobody else uses them. */
+  detach({ elements, chains }: Omit<Holding, 'name'>): void {
     this.deleteElements(elements)
-    if (chain) this.#dropChain(chain.name)
+    for (const { name } of chains) this.#dropChain(name)
   }
 
   /** All at once; if that is refused because one is gone already, one by one. */
@@ -139,11 +145,10 @@ export class FilterSocket {
     )
   }
 
-  /** Masquerade chains that no element jumps to any more are removed; the kernel knows which. */
+  /** Shared chains that no element jumps to any more are removed; the kernel knows which. */
   dropUnusedChains(): void {
     const chains = new Set(this.rules(tables[0]).map((rule) => rule.split(': ')[0] ?? ''))
-    for (const chain of chains)
-      if (chain.startsWith(masqueradePrefix)) this.#dropChain({ ...tables[0], chain })
+    for (const chain of chains) if (isSharedChain(chain)) this.#dropChain({ ...tables[0], chain })
   }
 
   /**
@@ -192,20 +197,20 @@ export class FilterSocket {
       const there = this.#observe(element)
       if (there && there.comment !== own) throw new ElementTaken(element, there.comment)
     }
-    this.deleteElements(elements)
+    this.deleteElements(elements.filter(({ isShared }) => !isShared))
   }
 
   /** What the elements need and the kernel has, or lacks. */
-  #findBase({ elements, chain }: Holding): Base {
+  #findBase({ elements, chains }: Holding): Base {
     const needed = tables.filter(({ family }) =>
       elements.some((element) => element.family === family),
     )
-    const asked = [...needed.map(getTable), ...(chain ? [getChain(chain.name)] : [])]
+    const asked = [...needed.map(getTable), ...chains.map(({ name }) => getChain(name))]
     const isThere = this.#socket.exchange(asked).map((fared) => fared.errno === 0)
     return {
       needed,
       lost: needed.filter((_, at) => !isThere[at]),
-      chain: chain && !isThere[needed.length] ? chain.queries : [],
+      chains: chains.flatMap(({ queries }, at) => (isThere[needed.length + at] ? [] : queries)),
     }
   }
 
@@ -216,7 +221,7 @@ export class FilterSocket {
     const own = holding.elements.filter(({ family }) => kept.some((it) => it.family === family))
     return this.#commitParts([
       ...base.lost.flatMap(tableQueries),
-      ...(kept.includes(inetTable) ? base.chain : []),
+      ...(kept.includes(inetTable) ? base.chains : []),
       ...fillQueries(base.lost, [holding, ...others]),
       ...own.map(newElement),
     ])

@@ -88,7 +88,7 @@ function bridgeWish(config: NetworkConfig, ips: readonly AttachedIp[]): BridgeWi
     addresses: [...new Set(addresses)],
     forceAddress: config.forceAddress ?? false,
     hairpin: config.hairpinMode ?? false,
-    isolated: config.portIsolation ?? false,
+    isolated: (config.portIsolation ?? false) || config.ingressPolicy === 'isolated',
     promisc: config.promiscMode ?? false,
   }
 }

@@ -1,6 +1,7 @@
 import type { AttachmentId } from '../datapath/attachment.ts'
-import type { Extras } from '../datapath/extras.ts'
+import { type Extras, gateOf } from '../datapath/extras.ts'
 import { type Holding, holdingOf, holdingOfExtras } from '../datapath/holding.ts'
+import { elementsToDrop } from '../datapath/isolation.ts'
 import { FilterSocket } from '../kernel/filter-socket.ts'
 import type { LeaseStore } from '../store/lease-store.ts'
 import type { Call, PluginName } from './context.ts'
@@ -84,8 +85,12 @@ type Removal = { readonly id: AttachmentId; readonly plugin?: string }
 export function removeExtras(call: Call, store: LeaseStore, { id, plugin }: Removal): void {
   for (const extras of store.extras.of(id)) {
     if (plugin !== undefined && extras.plugin !== plugin) continue
-    const { elements } = holdingOfExtras(extras)
-    if (elements.length > 0) new FilterSocket(call.native).deleteElements(elements)
+    const { elements, chains } = holdingOfExtras(extras)
+    const gate = gateOf(extras)
+    const others =
+      extras.isolation === null || gate === null ? [] : store.extras.policiesBehind(gate, extras)
+    const own = elementsToDrop(elements, extras, others)
+    if (own.length > 0) new FilterSocket(call.native).detach({ elements: own, chains })
     for (const part of askedOf(extras).toReversed()) part.remove?.(call, extras, store)
     store.extras.drop(extras)
   }

@@ -1,5 +1,6 @@
 import { code, fault } from '../cni/fault.ts'
 import { type AttachmentId, nameOf } from '../datapath/attachment.ts'
+import { gateOfShared } from '../datapath/extras.ts'
 import { identityOf } from '../datapath/identity.ts'
 import { parseAlias } from '../datapath/mark.ts'
 import { FilterSocket } from '../kernel/filter-socket.ts'
@@ -10,6 +11,7 @@ import { delegate } from './delegate.ts'
 import { dropIdleBridge, dropKernelState, releaseAddresses } from './detach.ts'
 import { removeExtras } from './extras.ts'
 import { dropOwnLink } from './host.ts'
+import { collectAcceptRules } from './parts/acceptance.ts'
 import { refuseOlder } from './refusals.ts'
 
 /**
@@ -33,7 +35,8 @@ export function gc(call: Call): void {
     if (parseAlias(alias)?.network === call.id.network && !links.has(name))
       attempt(() => void host.deleteLink(name))
   attempt(() => collectRecords(call, { host, filter, valid, attempt }))
-  attempt(() => collectElements(call, { filter, valid }))
+  attempt(() => collectElements(call, { host, filter, valid }))
+  attempt(() => void withExistingStore(call, (store) => collectAcceptRules(call, store, host)))
   attempt(() => dropIdleBridge(call, host))
   attempt(() => void delegate(call, 'GC'))
   if (faults.length === 1) throw faults[0]
@@ -95,16 +98,21 @@ function collectRecords(call: Call, { host, filter, valid, attempt }: Collecting
  * Elements of attachments that no record tells of: a store was lost, or a process killed at a bad
  * moment. Comments of long names are cut, so it is cut comments that are compared.
  */
-function collectElements(
-  call: Call,
-  { filter, valid }: Pick<Collecting, 'filter' | 'valid'>,
-): void {
+function collectElements(call: Call, { host, filter, valid }: Omit<Collecting, 'attempt'>): void {
   const comments = new Set(valid.map((id) => cutComment(nameOf(id))))
   const orphans = filter.findElements(
-    (comment) => comment.startsWith(`${call.id.network}/`) && !comments.has(comment),
+    (comment) =>
+      isGateGone(host, comment) ||
+      (comment.startsWith(`${call.id.network}/`) && !comments.has(comment)),
   )
   filter.deleteElements(orphans)
   if (orphans.length > 0) filter.dropUnusedChains()
   const isIdle = withExistingStore(call, (store) => store.isEmpty()) ?? true
   if (isIdle) filter.dropEmptyTables()
+}
+
+/** What pods share goes with the last of them; after a lost store, when their bridge is gone. */
+function isGateGone(host: RouteSocket, comment: string): boolean {
+  const gate = gateOfShared(comment)
+  return gate !== undefined && host.link({ name: gate }) === undefined
 }

@@ -1,5 +1,6 @@
 import type { AttachmentId } from '../datapath/attachment.ts'
 import { type Extras, gateOf } from '../datapath/extras.ts'
+import type { IsolationPolicy } from '../datapath/isolation.ts'
 import { type Database, recordOf } from './database.ts'
 
 /** gate: the link through which other pods reach this one, shared by all behind one bridge. */
@@ -7,6 +8,19 @@ export const extrasSchema = `
 create table extras(
   network text, container text, ifname text, plugin text, gate text, record text not null,
   primary key(network, container, ifname, plugin)) without rowid`
+
+/** The links of a pod whose forwarded packets the host's firewall is to accept. */
+const isAccepted =
+  "json_extract(record, '$.isAccepted') and " +
+  "case when ? then json_extract(record, '$.bridge') is null and " +
+  'substr(gate, 1, length(?)) = ? else gate = ? end'
+type Links = { readonly name: string; readonly isPrefix: boolean }
+const wordsOf = ({ name, isPrefix }: Links): readonly (string | number)[] => [
+  Number(isPrefix),
+  name,
+  name,
+  name,
+]
 
 const isOther = 'not (network = ? and container = ? and ifname = ?)'
 
@@ -45,6 +59,30 @@ export class ExtrasTable {
   /** Of all others behind the same bridge. */
   behind(gate: string, { network, container, ifname }: AttachmentId): readonly Extras[] {
     return this.#select(`gate = ? and ${isOther}`, gate, network, container, ifname)
+  }
+
+  /** Policies of the others behind the same gate. */
+  policiesBehind(gate: string, { network, container, ifname }: AttachmentId): IsolationPolicy[] {
+    const sql =
+      "select distinct json_extract(record, '$.isolation.policy') as policy from extras " +
+      `where gate = ? and policy is not null and ${isOther}`
+    return this.#db
+      .all(sql, gate, network, container, ifname)
+      .map(({ policy }) => policy as IsolationPolicy)
+  }
+
+  /** Whether anybody else by these links has accept rules. */
+  hasOthersAccepted({ network, container, ifname, plugin }: Extras, links: Links): boolean {
+    const sql =
+      `select 1 from extras where ${isAccepted} and not ` +
+      '(network = ? and container = ? and ifname = ? and plugin = ?) limit 1'
+    const words = wordsOf(links)
+    return this.#db.get(sql, ...words, network, container, ifname, plugin) !== undefined
+  }
+
+  isAnyAccepted(links: Links): boolean {
+    const sql = `select 1 from extras where ${isAccepted} limit 1`
+    return this.#db.get(sql, ...wordsOf(links)) !== undefined
   }
 
   hasOthers({ network, container, ifname }: AttachmentId): boolean {

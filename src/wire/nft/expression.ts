@@ -14,13 +14,14 @@ const NFTA_VERDICT_CHAIN = 2
 /** One encoded NFTA_LIST_ELEM of a rule's expression list. */
 export type Expression = Attribute
 
-const expression = (name: string, data: readonly Attribute[]): Expression =>
+/** An expression by its kernel name and its attributes. */
+export const expression = (name: string, data: readonly Attribute[]): Expression =>
   nested(NFTA_LIST_ELEM, [text(NFTA_EXPR_NAME, name), nested(NFTA_EXPR_DATA, data)])
 
 /** NFT_REG32_00 + n: the n-th of sixteen four-byte registers. */
 export const register = (word: number): number => 8 + word
 
-const metaKeys = { protocol: 1, iifname: 6, nfproto: 15, l4proto: 16 } as const
+const metaKeys = { protocol: 1, iifname: 6, oifname: 7, nfproto: 15, l4proto: 16 } as const
 
 /** [ meta load KEY => reg ] */
 export const meta = (key: keyof typeof metaKeys, into: number): Expression =>
@@ -79,6 +80,10 @@ export function verdictData(what: Verdict): Attribute {
     text(NFTA_VERDICT_CHAIN, what.jump),
   ])
 }
+
+/** [ immediate reg VALUE ] */
+export const immediate = (into: number, value: Uint8Array): Expression =>
+  expression('immediate', [u32be(1, into), nested(2, [attribute(NFTA_DATA_VALUE, value)])])
 
 const NF_NAT_RANGE_PROTO_RANDOM_FULLY = 0x10
 

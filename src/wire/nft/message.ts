@@ -10,7 +10,9 @@ import { NLM_F_ACK, NLM_F_REQUEST, type Query } from '../netlink/message.ts'
 
 // include/uapi/linux/netfilter.h: the families that Tulle has tables in.
 export type NftFamily = 'inet' | 'bridge'
-const familyNumber: Readonly<Record<NftFamily, number>> = { inet: 1, bridge: 7 }
+/** And those in which other people have theirs. */
+export type AnyFamily = NftFamily | 'ip' | 'ip6'
+const familyNumber: Readonly<Record<AnyFamily, number>> = { inet: 1, ip: 2, bridge: 7, ip6: 10 }
 
 const NFNL_SUBSYS_NFTABLES = 10
 const NFNL_MSG_BATCH_BEGIN = 0x10
@@ -25,7 +27,7 @@ const NFTA_GEN_ID = 1
  * (linux/netfilter/nfnetlink.h), then attributes.
  */
 export function nftQuery(
-  family: NftFamily,
+  family: AnyFamily,
   message: { readonly number: number; readonly flags: number },
   attributes: readonly Attribute[],
 ): Query {

@@ -29,6 +29,7 @@ const keyTypes = {
   ether_addr: { number: 9, bytes: 6 },
   ipv4_addr: { number: 7, bytes: 4 },
   ipv6_addr: { number: 8, bytes: 16 },
+  mark: { number: 19, bytes: 4 },
 } as const
 export type KeyType = keyof typeof keyTypes
 
@@ -74,6 +75,8 @@ export type Element = SetName & {
   readonly comment?: string
   /** What another attachment has put under this key is never replaced. */
   readonly isExclusive?: boolean
+  /** Several attachments have it, all the same: it is no error that it is there already. */
+  readonly isShared?: boolean
 }
 
 /** The parts of a concatenated key, each padded with zeros to whole registers. */
@@ -83,7 +86,9 @@ export const concatenate = (parts: readonly Uint8Array[]): Uint8Array =>
 const padded = (bytes: number): number => (bytes + 3) & ~3
 
 export const newElement = (element: Element): Query =>
-  elementQuery(element, { number: NFT_MSG_NEWSETELEM, flags: NLM_F_CREATE | NLM_F_EXCL })
+  element.isShared
+    ? putElement(element)
+    : elementQuery(element, { number: NFT_MSG_NEWSETELEM, flags: NLM_F_CREATE | NLM_F_EXCL })
 
 /** As `newElement`, but one that is there already with the same verdict is no error. */
 export const putElement = (element: Element): Query =>
