@@ -19,7 +19,9 @@ import { breachesOfSource, readSource } from './rooms-source.mjs'
 const siblingBase = 'wire/netlink'
 /** What a plugin may hold, because it starts for every pod: its weight is start-up time. */
 const pluginRooms = new Set(
-  'plugin base wire/netlink wire/rtnl wire/nft cni ipam datapath overlay kernel store'.split(' '),
+  'plugin base wire/netlink wire/rtnl wire/nft wire/conntrack cni ipam datapath overlay kernel store'.split(
+    ' ',
+  ),
 )
 const wiringRooms = new Set(['plugin', 'agent', 'cli'])
 

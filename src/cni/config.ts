@@ -2,6 +2,7 @@ import { encodeText } from '../base/bytes.ts'
 import { isName } from './environment.ts'
 import { code, fault } from './fault.ts'
 import validate, { type Violation } from './generated/validate-config.js'
+import type { PortMapConfig, PortMappingConfig } from './port-mappings.ts'
 import { configSchema } from './schema.ts'
 import { type CniVersion, parseVersion } from './version.ts'
 
@@ -46,14 +47,14 @@ export type RuntimeConfig = {
     readonly searches?: readonly string[]
     readonly options?: readonly string[]
   }
-  readonly portMappings?: readonly unknown[] | null
+  readonly portMappings?: readonly PortMappingConfig[] | null
   readonly bandwidth?: Readonly<Record<string, unknown>> | null
 }
 
 export type AttachmentKey = { readonly containerID: string; readonly ifname: string }
 
 /** A network configuration that has the right shape; every key is documented in README.md. */
-export type NetworkConfig = {
+export type NetworkConfig = PortMapConfig & {
   readonly cniVersion: CniVersion
   readonly name: string
   readonly type?: string

@@ -15,6 +15,17 @@ import {
 } from '../wire/nft/table.ts'
 import { type Attachment, nameOf } from './attachment.ts'
 import { ingressRules, ownAddressRules, ownMacRules, ownNeighbourRules } from './guard-rules.ts'
+import {
+  hostPortChain,
+  hostPortPriority,
+  hostPortRules,
+  hostPortSetShapes,
+  loopbackRules,
+  throughHostPortRules,
+  toHostRules,
+  translatedChain,
+  translatedRules,
+} from './host-port-rules.ts'
 import { masqueradeChainOf, masqueradeElements, masqueradeRules } from './masquerade.ts'
 import { addressOf, macOf } from './wiring.ts'
 
@@ -34,6 +45,7 @@ type SetShape = {
   readonly set: string
   readonly key: readonly KeyType[]
   readonly verdicts: boolean
+  readonly value?: readonly KeyType[]
 }
 
 /**
@@ -52,15 +64,15 @@ const masqueradeSets: readonly SetShape[] = [
   { set: 'masquerade6', key: ['ipv6_addr'], verdicts: true },
 ]
 const setShapes = ({ family }: TableName): readonly SetShape[] =>
-  family === 'inet' ? [...guardSets, ...masqueradeSets] : guardSets
+  family === 'inet' ? [...guardSets, ...masqueradeSets, ...hostPortSetShapes] : guardSets
 export const setsOf = (table: TableName): readonly string[] =>
   setShapes(table).map(({ set }) => set)
 
 type Chain = { readonly name: ChainName | BaseChain; readonly rules: readonly Rule[] }
 
 /**
- * Guard before conntrack (priority raw, -300), nat where nat goes (srcnat, 100). Chains come before
- * those that jump to them.
+ * Guard before conntrack (priority raw, -300), nat where nat goes (dstnat, -100; srcnat, 100).
+ * Chains come before those that jump to them.
  */
 function chainsOf(table: TableName): readonly Chain[] {
   const { family } = table
@@ -71,13 +83,35 @@ function chainsOf(table: TableName): readonly Chain[] {
     hook: 'prerouting',
     priority: -300,
   } as const
-  const nat = { ...named('postrouting'), type: 'nat', hook: 'postrouting', priority: 100 } as const
   return [
     { name: named('own-address'), rules: ownAddressRules(family) },
     { name: named('own-mac'), rules: ownMacRules() },
     ...(family === 'bridge' ? [{ name: named('own-neighbour'), rules: ownNeighbourRules() }] : []),
-    { name: guard, rules: ingressRules(family) },
-    ...(family === 'inet' ? [{ name: nat, rules: masqueradeRules() }] : []),
+    {
+      name: guard,
+      rules: [...(family === 'inet' ? loopbackRules() : []), ...ingressRules(family)],
+    },
+    ...(family === 'inet' ? natChains(table) : []),
+  ]
+}
+
+function natChains(table: TableName): readonly Chain[] {
+  const named = (chain: string): ChainName => ({ ...table, chain })
+  const nat = (chain: string, hook: BaseChain['hook'], priority: number): BaseChain => ({
+    ...named(chain),
+    type: 'nat',
+    hook,
+    priority,
+  })
+  return [
+    { name: named(hostPortChain), rules: hostPortRules() },
+    { name: nat('to-host', 'prerouting', hostPortPriority), rules: toHostRules() },
+    { name: nat('to-host-output', 'output', hostPortPriority), rules: toHostRules() },
+    { name: named(translatedChain), rules: throughHostPortRules() },
+    {
+      name: nat('postrouting', 'postrouting', 100),
+      rules: [...translatedRules(), ...masqueradeRules()],
+    },
   ]
 }
 

@@ -1,6 +1,9 @@
 import { CniFault, code, type Fault } from '../cni/fault.ts'
+import { portOfElement } from '../datapath/host-ports.ts'
+import { ElementTaken } from '../kernel/filter-socket.ts'
 import { errno, KernelRefusal } from '../kernel/refusal.ts'
 import { StoreBroken, StoreBusy, sqliteCode } from '../store/database.ts'
+import { portTaken } from './port-taken.ts'
 
 /**
  * Any failure as the error object that a runtime shows: code, what was tried, then what was found
@@ -10,6 +13,7 @@ export function explain(refusal: unknown): Fault {
   if (refusal instanceof CniFault) return refusal.fault
   if (refusal instanceof AggregateError) return explainSeveral(refusal)
   if (refusal instanceof KernelRefusal) return explainKernel(refusal)
+  if (refusal instanceof ElementTaken) return explainTaken(refusal)
   if (refusal instanceof StoreBusy)
     return {
       code: code.tryAgainLater,
@@ -28,6 +32,16 @@ function explainSeveral({ errors, message }: AggregateError): Fault {
     code: first?.code ?? code.bug,
     message: first?.message ?? message,
     details: `${first?.details ?? message}; besides: ${others}; DEL or GC will finish the clean-up`,
+  }
+}
+
+function explainTaken({ element, owner, message }: ElementTaken): Fault {
+  const port = portOfElement(element)
+  if (port !== undefined) return portTaken(port, owner).fault
+  return {
+    code: code.hostConflict,
+    message: 'another pod has it',
+    details: `${message}; remove that pod`,
   }
 }
 

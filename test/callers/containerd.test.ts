@@ -20,7 +20,7 @@ for (const mode of modes) {
 
       await checkPods(test, containerd)
       const plugin = { capabilities: { portMappings: true } }
-      await checkRefusal(test, containerd, network.conflist({ ...base, plugin }))
+      await checkHostPort(test, containerd, network.conflist({ ...base, plugin }))
 
       test.same(await containerd.cri.list(), [], 'every pod is removed')
       test.same(network.stateOf(netns), before, 'nothing is left on the host')
@@ -77,11 +77,14 @@ async function checkPods(test: Test, containerd: Containerd): Promise<void> {
   }
 }
 
-/** A host port on a network that has no port mapping yet: the pod event names the reason. */
-async function checkRefusal(test: Test, containerd: Containerd, conflist: Json): Promise<void> {
+/** A host port can be had once: the second pod's event names who has it. */
+async function checkHostPort(test: Test, containerd: Containerd, conflist: Json): Promise<void> {
   await containerd.stop()
   containerd.writeConflist(conflist)
   await containerd.start()
   const pod = { name: 'd', cgroupParent: containerd.machine.cgroup, hostPort: 18_080 }
-  await test.rejects(containerd.cri.run(pod), /portMappings/)
+  const id = await containerd.cri.run(pod)
+  await test.rejects(containerd.cri.run({ ...pod, name: 'e' }), /tcp port 18080 .* leads to/)
+  await containerd.cri.stop(id)
+  await containerd.cri.remove(id)
 }
