@@ -3,6 +3,7 @@ import { isName } from './environment.ts'
 import { code, fault } from './fault.ts'
 import type { FirewallConfig } from './firewall.ts'
 import validate, { type Violation } from './generated/validate-config.js'
+import type { PortMapConfig, PortMappingConfig } from './port-mappings.ts'
 import { configSchema } from './schema.ts'
 import type { TuningConfig } from './tuning.ts'
 import { type CniVersion, parseVersion } from './version.ts'
@@ -48,7 +49,7 @@ export type RuntimeConfig = {
     readonly searches?: readonly string[]
     readonly options?: readonly string[]
   }
-  readonly portMappings?: readonly unknown[] | null
+  readonly portMappings?: readonly PortMappingConfig[] | null
   readonly bandwidth?: Readonly<Record<string, unknown>> | null
   /** Names for the pod; podman sends an object of lists by network. Nobody here serves DNS. */
   readonly aliases?: unknown
@@ -58,39 +59,41 @@ export type RuntimeConfig = {
 export type AttachmentKey = { readonly containerID: string; readonly ifname: string }
 
 /** A network configuration that has the right shape; every key is documented in README.md. */
-export type NetworkConfig = TuningConfig &
-  FirewallConfig & {
-    readonly cniVersion: CniVersion
-    readonly name: string
-    readonly type?: string
-    readonly mode?: 'routed' | 'bridge'
-    readonly ipMasq?: boolean
-    readonly ipMasqBackend?: string
-    readonly nonMasqueradeCIDRs?: readonly string[]
-    readonly spoofCheck?: boolean
-    readonly bridge?: string
-    readonly isGateway?: boolean
-    readonly isDefaultGateway?: boolean
-    readonly forceAddress?: boolean
-    readonly hairpinMode?: boolean
-    readonly promiscMode?: boolean
-    readonly portIsolation?: boolean
-    readonly vlan?: number
-    readonly vlanTrunk?: readonly unknown[] | null
-    readonly preserveDefaultVlan?: boolean
-    readonly enabledad?: boolean
-    readonly disableContainerInterface?: boolean
-    readonly dataDir?: string
-    readonly dns?: Dns
-    readonly ipam?: IpamConfig
-    readonly runtimeConfig?: RuntimeConfig
-    readonly args?: {
-      readonly cni?: TuningConfig & { readonly ips?: readonly string[] }
-    } | null
-    readonly prevResult?: unknown
-    readonly 'cni.dev/valid-attachments'?: readonly AttachmentKey[] | null
-    readonly 'cni.dev/attachments'?: readonly AttachmentKey[] | null
-  }
+export type NetworkConfig = PluginConfigs & {
+  readonly cniVersion: CniVersion
+  readonly name: string
+  readonly type?: string
+  readonly mode?: 'routed' | 'bridge'
+  readonly ipMasq?: boolean
+  readonly ipMasqBackend?: string
+  readonly nonMasqueradeCIDRs?: readonly string[]
+  readonly spoofCheck?: boolean
+  readonly bridge?: string
+  readonly isGateway?: boolean
+  readonly isDefaultGateway?: boolean
+  readonly forceAddress?: boolean
+  readonly hairpinMode?: boolean
+  readonly promiscMode?: boolean
+  readonly portIsolation?: boolean
+  readonly vlan?: number
+  readonly vlanTrunk?: readonly unknown[] | null
+  readonly preserveDefaultVlan?: boolean
+  readonly enabledad?: boolean
+  readonly disableContainerInterface?: boolean
+  readonly dataDir?: string
+  readonly dns?: Dns
+  readonly ipam?: IpamConfig
+  readonly runtimeConfig?: RuntimeConfig
+  readonly args?: {
+    readonly cni?: TuningConfig & { readonly ips?: readonly string[] }
+  } | null
+  readonly prevResult?: unknown
+  readonly 'cni.dev/valid-attachments'?: readonly AttachmentKey[] | null
+  readonly 'cni.dev/attachments'?: readonly AttachmentKey[] | null
+}
+
+/** What the chained plugins read, each in its own file. */
+type PluginConfigs = TuningConfig & FirewallConfig & PortMapConfig
 
 /**
  * Reads the configuration from standard input's text: JSON, version, shape, name, in the order in

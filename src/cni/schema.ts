@@ -102,6 +102,18 @@ const tuning = {
   allmulti: flag,
   txQLen: unsigned(0xffffffff, 'packets, 0 to 4294967295'),
 }
+const port = { type: 'integer', minimum: 1, maximum: 65535, description: 'a port, 1 to 65535' }
+const portMapping = {
+  type: 'object',
+  description: 'a port mapping such as {"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}',
+  properties: {
+    hostPort: port,
+    containerPort: port,
+    protocol: { type: 'string', description: '"tcp", "udp" or "sctp"' },
+    hostIP: { type: 'string', description: 'an IP address such as "192.0.2.1", or ""' },
+  },
+}
+const conditions = { ...strings, type: ['array', 'null'] }
 
 const runtimeConfig = {
   type: 'object',
@@ -115,7 +127,11 @@ const runtimeConfig = {
       description: 'an object with servers, searches, options',
       properties: { servers: strings, searches: strings, options: strings },
     },
-    portMappings: { type: ['array', 'null'], description: 'a list of port mappings' },
+    portMappings: {
+      type: ['array', 'null'],
+      description: 'a list of port mappings',
+      items: portMapping,
+    },
     bandwidth: { type: ['object', 'null'], description: 'an object with rates and bursts' },
     aliases: { type: ['object', 'array', 'null'], description: 'names, a list or one a network' },
     'io.kubernetes.cri.pod-annotations': {
@@ -177,6 +193,13 @@ export const configSchema = {
     preserveDefaultVlan: flag,
     enabledad: flag,
     disableContainerInterface: flag,
+    snat: flag,
+    masqAll: flag,
+    markMasqBit: unsigned(31, 'a bit of the packet mark, 0 to 31'),
+    externalSetMarkChain: { type: 'string', description: 'the name of a chain' },
+    conditionsV4: conditions,
+    conditionsV6: conditions,
+    refuseBusyPorts: flag,
     dataDir: folder,
     dns: dnsSchema,
     ipam,

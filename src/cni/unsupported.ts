@@ -9,7 +9,6 @@ export function refuseUnsupported(config: NetworkConfig): void {
   const { vlan, vlanTrunk, preserveDefaultVlan, enabledad, disableContainerInterface } = config
   const { ipMasqBackend, runtimeConfig } = config
   const noVlan = 'drop it: Tulle has no VLANs on the bridge yet'
-  const ports = runtimeConfig?.portMappings
   const unsupported: readonly [key: string, value: unknown, remedy: string][] = [
     ['vlan', vlan || undefined, noVlan],
     ['vlanTrunk', vlanTrunk?.length ? vlanTrunk : undefined, noVlan],
@@ -20,11 +19,6 @@ export function refuseUnsupported(config: NetworkConfig): void {
       'ipMasqBackend',
       ipMasqBackend === 'nftables' ? undefined : ipMasqBackend || undefined,
       'use "nftables"',
-    ],
-    [
-      'runtimeConfig.portMappings',
-      ports?.length ? ports : undefined,
-      'drop capabilities.portMappings here and chain the portmap plugin',
     ],
     [
       'runtimeConfig.bandwidth',

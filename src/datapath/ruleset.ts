@@ -18,6 +18,17 @@ import { type Attachment, nameOf } from './attachment.ts'
 import type { Extras } from './extras.ts'
 import { circleRules, fenceChain, fenceRules, fenceSets, forwardRules } from './fence.ts'
 import { ingressRules, ownAddressRules, ownMacRules, ownNeighbourRules } from './guard-rules.ts'
+import {
+  hostPortChain,
+  hostPortPriority,
+  hostPortRules,
+  hostPortSetShapes,
+  loopbackRules,
+  throughHostPortRules,
+  toHostRules,
+  translatedChain,
+  translatedRules,
+} from './host-port-rules.ts'
 import { circleOf, circlePrefix } from './isolation.ts'
 import {
   masqueradeChainOf,
@@ -43,6 +54,7 @@ type SetShape = {
   readonly set: string
   readonly key: readonly KeyType[]
   readonly verdicts: boolean
+  readonly value?: readonly KeyType[]
 }
 
 /**
@@ -61,15 +73,18 @@ const masqueradeSets: readonly SetShape[] = [
   { set: 'masquerade6', key: ['ipv6_addr'], verdicts: true },
 ]
 const setShapes = ({ family }: TableName): readonly SetShape[] =>
-  family === 'inet' ? [...guardSets, ...masqueradeSets, ...fenceSets] : guardSets
+  family === 'inet'
+    ? [...guardSets, ...masqueradeSets, ...hostPortSetShapes, ...fenceSets]
+    : guardSets
 export const setsOf = (table: TableName): readonly string[] =>
   setShapes(table).map(({ set }) => set)
 
 type Chain = { readonly name: ChainName | BaseChain; readonly rules: readonly Rule[] }
 
 /**
- * Guard before conntrack (priority raw, -300), nat where nat goes (srcnat, 100), the fence between
- * networks where packets are forwarded (filter, 0). Chains come before those that jump to them.
+ * Guard before conntrack (priority raw, -300), nat where nat goes (dstnat, -100; srcnat, 100), the
+ * fence between networks where packets are forwarded (filter, 0). Chains come before those that
+ * jump to them.
  */
 function chainsOf(table: TableName): readonly Chain[] {
   const { family } = table
@@ -80,13 +95,35 @@ function chainsOf(table: TableName): readonly Chain[] {
     hook: 'prerouting',
     priority: -300,
   } as const
-  const nat = { ...named('postrouting'), type: 'nat', hook: 'postrouting', priority: 100 } as const
   return [
     { name: named('own-address'), rules: ownAddressRules(family) },
     { name: named('own-mac'), rules: ownMacRules() },
     ...(family === 'bridge' ? [{ name: named('own-neighbour'), rules: ownNeighbourRules() }] : []),
-    { name: guard, rules: ingressRules(family) },
-    ...(family === 'inet' ? [{ name: nat, rules: masqueradeRules() }, ...fenceChains(table)] : []),
+    {
+      name: guard,
+      rules: [...(family === 'inet' ? loopbackRules() : []), ...ingressRules(family)],
+    },
+    ...(family === 'inet' ? [...natChains(table), ...fenceChains(table)] : []),
+  ]
+}
+
+function natChains(table: TableName): readonly Chain[] {
+  const named = (chain: string): ChainName => ({ ...table, chain })
+  const nat = (chain: string, hook: BaseChain['hook'], priority: number): BaseChain => ({
+    ...named(chain),
+    type: 'nat',
+    hook,
+    priority,
+  })
+  return [
+    { name: named(hostPortChain), rules: hostPortRules() },
+    { name: nat('to-host', 'prerouting', hostPortPriority), rules: toHostRules() },
+    { name: nat('to-host-output', 'output', hostPortPriority), rules: toHostRules() },
+    { name: named(translatedChain), rules: throughHostPortRules() },
+    {
+      name: nat('postrouting', 'postrouting', 100),
+      rules: [...translatedRules(), ...masqueradeRules()],
+    },
   ]
 }
 

@@ -74,6 +74,9 @@ function attachedIp({ prefix, gateway }: Given, config: NetworkConfig): Attached
   }
 }
 
+const hasHostPorts = ({ runtimeConfig }: NetworkConfig): boolean =>
+  (runtimeConfig?.portMappings?.length ?? 0) > 0
+
 export const bridgeNameOf = ({ bridge }: NetworkConfig): string => bridge ?? 'cni0'
 
 function bridgeWish(config: NetworkConfig, ips: readonly AttachedIp[]): BridgeWish {
@@ -87,7 +90,8 @@ function bridgeWish(config: NetworkConfig, ips: readonly AttachedIp[]): BridgeWi
     name: bridgeNameOf(config),
     addresses: [...new Set(addresses)],
     forceAddress: config.forceAddress ?? false,
-    hairpin: config.hairpinMode ?? false,
+    // With br_netfilter, what a pod sends to its own host port comes back by the same bridge port.
+    hairpin: config.hairpinMode ?? (hasHostPorts(config) && !config.promiscMode),
     isolated: (config.portIsolation ?? false) || config.ingressPolicy === 'isolated',
     promisc: config.promiscMode ?? false,
   }

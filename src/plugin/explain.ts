@@ -1,6 +1,9 @@
 import { code, type Fault } from '../cni/fault.ts'
+import { portOfElement } from '../datapath/host-ports.ts'
+import { ElementTaken } from '../kernel/filter-socket.ts'
 import { StoreBroken, StoreBusy, sqliteCode } from '../store/database.ts'
 import { explainWithoutStore } from './explain-kernel.ts'
+import { portTaken } from './port-taken.ts'
 
 /**
  * Any failure as the error object that a runtime shows: code, what was tried, then what was found
@@ -8,6 +11,7 @@ import { explainWithoutStore } from './explain-kernel.ts'
  */
 export function explain(refusal: unknown): Fault {
   if (refusal instanceof AggregateError) return explainSeveral(refusal)
+  if (refusal instanceof ElementTaken) return explainTaken(refusal)
   if (refusal instanceof StoreBusy)
     return {
       code: code.tryAgainLater,
@@ -26,6 +30,16 @@ function explainSeveral({ errors, message }: AggregateError): Fault {
     code: first?.code ?? code.bug,
     message: first?.message ?? message,
     details: `${first?.details ?? message}; besides: ${others}; DEL or GC will finish the clean-up`,
+  }
+}
+
+function explainTaken({ element, owner, message }: ElementTaken): Fault {
+  const port = portOfElement(element)
+  if (port !== undefined) return portTaken(port, owner).fault
+  return {
+    code: code.hostConflict,
+    message: 'another pod has it',
+    details: `${message}; remove that pod`,
   }
 }
 

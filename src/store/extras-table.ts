@@ -2,6 +2,7 @@ import type { AttachmentId } from '../datapath/attachment.ts'
 import { type Extras, gateOf } from '../datapath/extras.ts'
 import type { IsolationPolicy } from '../datapath/isolation.ts'
 import { type Database, recordOf } from './database.ts'
+import { HostPortTable } from './host-port-table.ts'
 
 /** gate: the link through which other pods reach this one, shared by all behind one bridge. */
 export const extrasSchema = `
@@ -27,9 +28,11 @@ const isOther = 'not (network = ? and container = ? and ifname = ?)'
 /** What plugins gave to interfaces besides making them: one row an interface and plugin. */
 export class ExtrasTable {
   readonly #db: Database
+  readonly hostPorts: HostPortTable
 
   constructor(db: Database) {
     this.#db = db
+    this.hostPorts = new HostPortTable(db)
   }
 
   put(extras: Extras): void {
@@ -43,6 +46,7 @@ export class ExtrasTable {
       gateOf(extras),
       JSON.stringify(extras),
     )
+    if (extras.hostPorts) this.hostPorts.put(extras)
   }
 
   /** What every plugin gave this interface. */
@@ -90,11 +94,21 @@ export class ExtrasTable {
     return this.#db.get(sql, network, container, ifname) !== undefined
   }
 
+  /** Whether Tulle has opened this link to the host's loopback addresses for another pod too. */
+  isGateOurs(gate: string, { network, container, ifname }: AttachmentId): boolean {
+    const sql =
+      `select 1 from extras where gate = ? and ${isOther} ` +
+      "and json_extract(record, '$.hostPorts.isGateOurs') limit 1"
+    return this.#db.get(sql, gate, network, container, ifname) !== undefined
+  }
+
   isEmpty(): boolean {
     return this.#db.get('select 1 from extras limit 1') === undefined
   }
 
-  drop({ network, container, ifname, plugin }: Extras): void {
+  drop(extras: Extras): void {
+    const { network, container, ifname, plugin } = extras
+    if (extras.hostPorts) this.hostPorts.drop(extras)
     this.#db.run(
       'delete from extras where network = ? and container = ? and ifname = ? and plugin = ?',
       network,
@@ -106,6 +120,7 @@ export class ExtrasTable {
 
   clear(): void {
     this.#db.run('delete from extras')
+    this.hostPorts.clear()
   }
 
   #select(where: string, ...values: readonly string[]): readonly Extras[] {

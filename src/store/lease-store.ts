@@ -4,6 +4,7 @@ import type { Book, Cursor } from '../ipam/allocate.ts'
 import { addressOfKey, bookOf } from './book.ts'
 import { Database, isCorrupt, type Lock, recordOf } from './database.ts'
 import { ExtrasTable, extrasSchema } from './extras-table.ts'
+import { hostPortSchema } from './host-port-table.ts'
 
 /** A pool of more addresses is never used up, so what it gets back is not kept for reuse. */
 const rememberedPoolMax = 1n << 24n
@@ -27,6 +28,7 @@ create index address_released on address(network, pool, turn) where container is
 create table cursor(
   network text, pool text, next text not null, primary key(network, pool)) without rowid`,
   extrasSchema,
+  hostPortSchema,
 ]
 
 /** `turn` of an address that was adopted: its true keeper is another program. */

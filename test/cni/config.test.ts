@@ -28,7 +28,7 @@ const folded: readonly Readonly<{ why: string; keys: object; want: object }>[] =
     },
     want: {
       runtimeConfig: {
-        portMappings: [{ HostPort: 8080, ContainerPort: 80, Protocol: 'tcp', HostIP: '' }],
+        portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp', hostIP: '' }],
         dns: { servers: ['10.96.0.10'], searches: ['svc.local'], options: ['ndots:5'] },
         ipRanges: [
           [

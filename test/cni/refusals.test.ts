@@ -14,6 +14,7 @@ const sets = 'a list of range sets such as [[{"subnet": "10.244.1.0/24"}]]'
 const range = 'a range: {"subnet": "10.244.1.0/24"}, with rangeStart, rangeEnd, gateway if wanted'
 const mac = 'a MAC address such as "0a:58:0a:f4:01:05"'
 const mtu = '0 (automatic), or 68 to 65535 bytes (1280 at least with IPv6)'
+const port = 'a port, 1 to 65535'
 const bytes = 'bytes, 0 to 65535'
 const attachments = 'a list of {"containerID": …, "ifname": …}'
 const attachment = 'an object with containerID and ifname'
@@ -116,6 +117,26 @@ const rows: readonly Refused[] = [
   ...listRows('runtimeConfig.dns.searches'),
   ...listRows('runtimeConfig.dns.options'),
   ['runtimeConfig.portMappings', {}, 'a list of port mappings'],
+  [
+    'runtimeConfig.portMappings[0]',
+    null,
+    'a port mapping such as {"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}',
+  ],
+  ['runtimeConfig.portMappings[0].hostPort', 0, port],
+  ['runtimeConfig.portMappings[0].hostPort', -1, port],
+  ['runtimeConfig.portMappings[0].hostPort', '80', port],
+  ['runtimeConfig.portMappings[0].containerPort', 65536, port],
+  ['runtimeConfig.portMappings[0].containerPort', 1.5, port],
+  ['runtimeConfig.portMappings[0].protocol', 6, '"tcp", "udp" or "sctp"'],
+  ['runtimeConfig.portMappings[0].hostIP', 1, 'an IP address such as "192.0.2.1", or ""'],
+  ['snat', 'yes', 'true or false'],
+  ['masqAll', 1, 'true or false'],
+  ['markMasqBit', 32, 'a bit of the packet mark, 0 to 31'],
+  ['externalSetMarkChain', 1, 'the name of a chain'],
+  ...listRows('conditionsV4'),
+  ...listRows('conditionsV6'),
+  ['backend', 1, '"nftables" or "iptables"'],
+  ['refuseBusyPorts', 1, 'true or false'],
   ['runtimeConfig.bandwidth', [], 'an object with rates and bursts'],
   [`runtimeConfig.${annotations}`, [], "the pod's annotations, an object of strings"],
   [`runtimeConfig.${annotations}.a/b`, 1, text],

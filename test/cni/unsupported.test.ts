@@ -14,11 +14,6 @@ for (const { keys, key, value } of [
   { keys: { disableContainerInterface: true }, key: 'disableContainerInterface', value: 'true' },
   { keys: { ipMasqBackend: 'iptables' }, key: 'ipMasqBackend', value: '"iptables"' },
   {
-    keys: { runtimeConfig: { portMappings: [{ hostPort: 1, containerPort: 2 }] } },
-    key: 'runtimeConfig.portMappings',
-    value: '[{"hostPort":1,"containerPort":2}]',
-  },
-  {
     keys: { RuntimeConfig: { Bandwidth: { IngressRate: 1 } } },
     key: 'runtimeConfig.bandwidth',
     value: '{"IngressRate":1}',
@@ -42,6 +37,7 @@ for (const { why, keys } of [
   { why: 'a container interface is made', keys: { disableContainerInterface: false } },
   { why: 'masquerade by nftables is ours', keys: { ipMasqBackend: 'nftables' } },
   { why: 'an empty text is none, as Go reads it', keys: { ipMasqBackend: '' } },
+  { why: 'host ports', keys: { runtimeConfig: { portMappings: [{ hostPort: 1 }] } } },
   { why: 'no ports', keys: { runtimeConfig: { portMappings: [] } } },
   { why: 'a nil list of ports', keys: { runtimeConfig: { portMappings: null } } },
   { why: 'no limits', keys: { runtimeConfig: { bandwidth: null } } },

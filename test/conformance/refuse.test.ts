@@ -55,16 +55,29 @@ const unsupported: readonly Row[] = [
     says: ['ipMasqBackend', 'iptables'],
   },
   {
-    why: 'a host port',
-    keys: { runtimeConfig: { portMappings: [{ hostPort: 80, containerPort: 80 }] } },
-    code: 2,
-    says: ['portMappings'],
+    why: 'a host port that is none',
+    keys: { runtimeConfig: { portMappings: [{ hostPort: 0, containerPort: 80 }] } },
+    code: 7,
+    says: ['portMappings[0].hostPort is 0'],
   },
   {
-    why: 'a host port in containerd’s spelling',
-    keys: { runtimeConfig: { PortMappings: [{ HostPort: 80, ContainerPort: 80 }] } },
+    why: 'a host port of an unknown protocol, in containerd’s spelling',
+    keys: {
+      runtimeConfig: {
+        PortMappings: [{ HostPort: 80, ContainerPort: 80, Protocol: 'ICMP', HostIP: '' }],
+      },
+    },
+    code: 7,
+    says: ['portMappings[0].protocol is "ICMP"'],
+  },
+  {
+    why: 'conditions of a host port',
+    keys: {
+      runtimeConfig: { portMappings: [{ hostPort: 80, containerPort: 80 }] },
+      conditionsV4: ['-s', '10.0.0.0/8'],
+    },
     code: 2,
-    says: ['portMappings'],
+    says: ['conditionsV4'],
   },
   {
     why: 'bandwidth',

@@ -33,6 +33,7 @@ function read(bytes: Buffer): Read {
 const metaKeys: Readonly<Record<number, string>> = {
   1: 'protocol',
   6: 'iifname',
+  7: 'oifname',
   15: 'nfproto',
   16: 'l4proto',
 }
@@ -46,6 +47,10 @@ function verdictText(data: Read): string {
   return code === -3 ? `jump ${verdict.text(2)}` : (verdicts[code] ?? `verdict ${code}`)
 }
 
+const dataText = (data: Read): string => (data.has(1) ? data.hex(1) : verdictText(data))
+const ctKeys: Readonly<Record<number, string>> = { 13: 'label' }
+const natFamilies: Readonly<Record<number, string>> = { 2: 'ip', 10: 'ip6' }
+
 /** A line of the virtual machine, in the words of `nft --debug=netlink`. */
 function expressionText(bytes: Buffer): string {
   const expression = read(bytes)
@@ -58,7 +63,7 @@ function expressionText(bytes: Buffer): string {
       return `payload load ${length}b @ ${base} header + ${offset} => reg ${data.number(1)}`
     }
     case 'cmp': {
-      const operator = data.number(2) === 0 ? 'eq' : `operator ${data.number(2)}`
+      const operator = ['eq', 'neq'][data.number(2)] ?? `operator ${data.number(2)}`
       return `cmp ${operator} reg ${data.number(1)} ${data.inside(3).hex(1)}`
     }
     case 'bitwise': {
@@ -70,7 +75,18 @@ function expressionText(bytes: Buffer): string {
       return `lookup reg ${data.number(2)} set ${data.text(1)}${target}`
     }
     case 'immediate':
-      return `immediate reg ${data.number(1)} ${verdictText(data.inside(2))}`
+      return `immediate reg ${data.number(1)} ${dataText(data.inside(2))}`
+    case 'fib':
+      return `fib result ${data.number(2)} flags ${data.number(3)} => reg ${data.number(1)}`
+    case 'ct':
+      return data.has(4)
+        ? `ct set ${ctKeys[data.number(2)]} with reg ${data.number(4)}`
+        : `ct load ${ctKeys[data.number(2)]} => reg ${data.number(1)}`
+    case 'nat': {
+      const [type, family] = [data.number(1), data.number(2)]
+      const places = `addr_min reg ${data.number(3)} proto_min reg ${data.number(5)}`
+      return `nat ${['snat', 'dnat'][type]} ${natFamilies[family]} ${places}`
+    }
     case 'masq':
       return `masq flags ${data.hex(1)}`
     default:
@@ -87,7 +103,10 @@ function commentOf(bytes: Buffer): string {
 function setText(set: Read): string {
   const kind = set.number(3) === 8 ? 'map' : 'set'
   const type = set.number(4).toString(16)
-  return `${kind} ${set.text(2)}: key type ${type}, ${set.number(5)} bytes, id ${set.number(10)}`
+  const isData = set.has(6) && set.number(7) > 0
+  const value = isData ? `, value type ${set.number(6).toString(16)}, ${set.number(7)} bytes` : ''
+  const key = `key type ${type}, ${set.number(5)} bytes`
+  return `${kind} ${set.text(2)}: ${key}${value}, id ${set.number(10)}`
 }
 
 function chainText(chain: Read): string {

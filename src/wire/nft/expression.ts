@@ -39,8 +39,16 @@ export const payload = ({ base, offset, length }: PayloadField, into: number): E
   expression('payload', [u32be(1, into), u32be(2, bases[base]), u32be(3, offset), u32be(4, length)])
 
 /** [ cmp eq reg VALUE ] */
-export const equals = (from: number, value: Uint8Array): Expression =>
-  expression('cmp', [u32be(1, from), u32be(2, 0), nested(3, [attribute(NFTA_DATA_VALUE, value)])])
+export const equals = (from: number, value: Uint8Array): Expression => compare(0, from, value)
+
+/** [ cmp neq reg VALUE ] */
+export const differs = (from: number, value: Uint8Array): Expression => compare(1, from, value)
+
+const compare = (operator: 0 | 1, from: number, value: Uint8Array): Expression =>
+  expression('cmp', [u32be(1, from), u32be(2, operator), data(3, value)])
+
+const data = (type: number, value: Uint8Array): Attribute =>
+  nested(type, [attribute(NFTA_DATA_VALUE, value)])
 
 /** [ bitwise reg = ( reg & MASK ) ^ 0 ] */
 export const mask = (at: number, bits: Uint8Array): Expression =>
@@ -48,8 +56,8 @@ export const mask = (at: number, bits: Uint8Array): Expression =>
     u32be(1, at),
     u32be(2, at),
     u32be(3, bits.length),
-    nested(4, [attribute(NFTA_DATA_VALUE, bits)]),
-    nested(5, [attribute(NFTA_DATA_VALUE, new Uint8Array(bits.length))]),
+    data(4, bits),
+    data(5, new Uint8Array(bits.length)),
   ])
 
 /** [ lookup reg set NAME ]: the rule ends here when the set does not hold the registers' value. */
@@ -59,6 +67,10 @@ export const lookup = (set: string, from: number): Expression =>
 /** [ lookup reg set NAME dreg 0 ]: a verdict map; no element means that the next rule is tried. */
 export const verdictMap = (set: string, from: number): Expression =>
   expression('lookup', [text(1, set), u32be(2, from), u32be(3, verdictRegister)])
+
+/** [ lookup reg set NAME dreg reg ]: what the map has under this key; the rule ends without it. */
+export const dataMap = (set: string, from: number, into: number): Expression =>
+  expression('lookup', [text(1, set), u32be(2, from), u32be(3, into)])
 
 const verdictRegister = 0 // NFT_REG_VERDICT
 
@@ -81,10 +93,6 @@ export function verdictData(what: Verdict): Attribute {
   ])
 }
 
-/** [ immediate reg VALUE ] */
-export const immediate = (into: number, value: Uint8Array): Expression =>
-  expression('immediate', [u32be(1, into), nested(2, [attribute(NFTA_DATA_VALUE, value)])])
-
 const NF_NAT_RANGE_PROTO_RANDOM_FULLY = 0x10
 
 /**
@@ -93,3 +101,39 @@ const NF_NAT_RANGE_PROTO_RANDOM_FULLY = 0x10
  */
 export const masquerade = (): Expression =>
   expression('masq', [u32be(1, NF_NAT_RANGE_PROTO_RANDOM_FULLY)])
+
+/** [ immediate reg VALUE ] */
+export const immediate = (into: number, value: Uint8Array): Expression =>
+  expression('immediate', [u32be(1, into), data(2, value)])
+
+const NFTA_FIB_F_DADDR = 2
+const NFT_FIB_RESULT_ADDRTYPE = 3
+
+/** [ fib daddr type => reg ]: RTN_* of the destination, in host order. */
+export const destinationType = (into: number): Expression =>
+  expression('fib', [u32be(1, into), u32be(2, NFT_FIB_RESULT_ADDRTYPE), u32be(3, NFTA_FIB_F_DADDR)])
+
+const NFT_CT_LABELS = 13
+
+/** [ ct load label => reg ]: sixteen bytes, zeros where a connection has none. */
+export const connectionLabels = (into: number): Expression =>
+  expression('ct', [u32be(1, into), u32be(2, NFT_CT_LABELS)])
+
+/** [ ct set label with reg ]: sets the bits that are set there, and leaves the others. */
+export const labelConnection = (from: number): Expression =>
+  expression('ct', [u32be(4, from), u32be(2, NFT_CT_LABELS)])
+
+const NFT_NAT_DNAT = 1
+const nfprotos = { 4: 2, 6: 10 } as const
+
+/** [ nat dnat ip addr_min reg proto_min reg ] */
+export const destinationNat = (
+  family: 4 | 6,
+  { address, port }: { readonly address: number; readonly port: number },
+): Expression =>
+  expression('nat', [
+    u32be(1, NFT_NAT_DNAT),
+    u32be(2, nfprotos[family]),
+    u32be(3, address),
+    u32be(5, port),
+  ])

@@ -29,6 +29,8 @@ const keyTypes = {
   ether_addr: { number: 9, bytes: 6 },
   ipv4_addr: { number: 7, bytes: 4 },
   ipv6_addr: { number: 8, bytes: 16 },
+  inet_proto: { number: 12, bytes: 1 },
+  inet_service: { number: 13, bytes: 2 },
   mark: { number: 19, bytes: 4 },
 } as const
 export type KeyType = keyof typeof keyTypes
@@ -37,6 +39,8 @@ export type SetName = TableName & { readonly set: string }
 export type NewSet = SetName & {
   readonly key: readonly KeyType[]
   readonly verdicts: boolean
+  /** What a map that has no verdicts leads to. */
+  readonly value?: readonly KeyType[]
   /** Any number that is not given twice in one batch. */
   readonly id: number
 }
@@ -47,22 +51,30 @@ export type NewSet = SetName & {
 const hostByteOrder = Uint8Array.of(0, 4, 1, 0, 0, 0)
 
 /**
- * A hash set, or a verdict map. The parts of a concatenated key are padded to four bytes each, as
- * registers are.
+ * A hash set, a map, or a verdict map. The parts of a concatenated key are padded to four bytes
+ * each, as registers are.
  */
-export function newSet({ family, table, set, key, verdicts, id }: NewSet): Query {
-  const length = key.reduce((sum, type) => sum + padded(keyTypes[type].bytes), 0)
-  const keyType = key.reduce((sum, type) => sum * 64 + keyTypes[type].number, 0)
+export function newSet({ family, table, set, key, verdicts, value, id }: NewSet): Query {
   return nftQuery(family, { number: NFT_MSG_NEWSET, flags: NLM_F_CREATE | NLM_F_EXCL }, [
     text(1, table),
     text(2, set),
-    u32be(3, verdicts ? NFT_SET_MAP : 0),
-    u32be(4, keyType),
-    u32be(5, key.length === 1 ? keyTypes[key[0] ?? 'ifname'].bytes : length),
+    u32be(3, verdicts || value ? NFT_SET_MAP : 0),
+    u32be(4, typeNumber(key)),
+    u32be(5, typeBytes(key)),
     ...(verdicts ? [u32be(6, NFT_DATA_VERDICT), u32be(7, 0)] : []),
+    ...(value ? [u32be(6, typeNumber(value)), u32be(7, typeBytes(value))] : []),
     u32be(10, id),
     ...(key.length === 1 && key[0] === 'ifname' ? [attribute(13, hostByteOrder)] : []),
   ])
+}
+
+const typeNumber = (types: readonly KeyType[]): number =>
+  types.reduce((sum, type) => sum * 64 + keyTypes[type].number, 0)
+
+function typeBytes(types: readonly KeyType[]): number {
+  const [first] = types
+  if (types.length === 1 && first) return keyTypes[first].bytes
+  return types.reduce((sum, type) => sum + padded(keyTypes[type].bytes), 0)
 }
 
 /** The kernel answers the set, or ENOENT. */
@@ -72,6 +84,8 @@ export const getSet = ({ family, table, set }: SetName): Query =>
 export type Element = SetName & {
   readonly key: Uint8Array
   readonly verdict?: Verdict
+  /** What a map leads to, padded as the key is. */
+  readonly value?: Uint8Array
   readonly comment?: string
   /** What another attachment has put under this key is never replaced. */
   readonly isExclusive?: boolean
@@ -102,12 +116,14 @@ export const getElement = (element: Element): Query =>
   elementQuery(element, { number: NFT_MSG_GETSETELEM, flags: 0 })
 
 function elementQuery(
-  { family, table, set, key, verdict, comment }: Element,
+  { family, table, set, key, verdict, value, comment }: Element,
   message: { readonly number: number; readonly flags: number },
 ): Query {
   const isNew = message.number === NFT_MSG_NEWSETELEM
   const parts = [nested(NFTA_SET_ELEM_KEY, [attribute(NFTA_DATA_VALUE, key)])]
   if (isNew && verdict !== undefined) parts.push(nested(NFTA_SET_ELEM_DATA, [verdictData(verdict)]))
+  if (isNew && value !== undefined)
+    parts.push(nested(NFTA_SET_ELEM_DATA, [attribute(NFTA_DATA_VALUE, value)]))
   if (isNew && comment !== undefined) parts.push(commentData(NFTA_SET_ELEM_USERDATA, comment))
   return nftQuery(family, message, [
     text(1, table),
