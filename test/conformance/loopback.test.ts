@@ -215,7 +215,9 @@ t.test("the node's own lo is nobody's", (t) =>
 t.test('an address of the pod’s own on lo is not told of, and no fault (the reference: one)', (t) =>
   withHost((host) => {
     const pod = freshPod(host)
+    pod.netns.ip('link', 'set', 'lo', 'up')
     pod.netns.ip('addr', 'add', '198.51.100.7/32', 'dev', 'lo')
+    pod.netns.ip('addr', 'add', '2001:db8::7/128', 'dev', 'lo', 'nodad')
     t.equal(ask('ADD', pod, loopback('reference', conf())).code, 1)
     const { ips } = asked('ADD', pod, loopback('ours', conf()))
     t.same(
