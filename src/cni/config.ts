@@ -1,4 +1,5 @@
 import { encodeText } from '../base/bytes.ts'
+import type { BandwidthKeys, BandwidthSources } from './bandwidth.ts'
 import { isName } from './environment.ts'
 import { code, fault } from './fault.ts'
 import validate, { type Violation } from './generated/validate-config.js'
@@ -47,13 +48,14 @@ export type RuntimeConfig = {
     readonly options?: readonly string[]
   }
   readonly portMappings?: readonly unknown[] | null
-  readonly bandwidth?: Readonly<Record<string, unknown>> | null
+  readonly bandwidth?: BandwidthKeys | null
+  readonly 'io.kubernetes.cri.pod-annotations'?: Readonly<Record<string, unknown>> | null
 }
 
 export type AttachmentKey = { readonly containerID: string; readonly ifname: string }
 
 /** A network configuration that has the right shape; every key is documented in README.md. */
-export type NetworkConfig = {
+export type NetworkConfig = Omit<BandwidthSources, 'runtimeConfig'> & {
   readonly cniVersion: CniVersion
   readonly name: string
   readonly type?: string

@@ -84,6 +84,17 @@ const ipam = {
   },
 }
 
+const rate = unsigned(1e15, 'bits per second, 0 (no limit) to 10^15')
+const burst = unsigned(34359738359, 'bits, 0 (not said) to 34359738359')
+const bandwidth = {
+  ingressRate: rate,
+  ingressBurst: burst,
+  egressRate: rate,
+  egressBurst: burst,
+  unshapedSubnets: cidrList,
+  shapedSubnets: cidrList,
+}
+
 const runtimeConfig = {
   type: 'object',
   description: 'an object, written by the runtime',
@@ -97,7 +108,15 @@ const runtimeConfig = {
       properties: { servers: strings, searches: strings, options: strings },
     },
     portMappings: { type: ['array', 'null'], description: 'a list of port mappings' },
-    bandwidth: { type: ['object', 'null'], description: 'an object with rates and bursts' },
+    bandwidth: {
+      type: ['object', 'null'],
+      description: 'an object with rates and bursts',
+      properties: bandwidth,
+    },
+    'io.kubernetes.cri.pod-annotations': {
+      type: ['object', 'null'],
+      description: "an object with the pod's annotations",
+    },
   },
 }
 
@@ -142,6 +161,13 @@ export const configSchema = {
     hairpinMode: flag,
     promiscMode: flag,
     portIsolation: flag,
+    ...bandwidth,
+    bandwidthLatencyMilliseconds: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 10_000,
+      description: 'milliseconds, 1 to 10000',
+    },
     vlan: unsigned(4094, 'a VLAN id, 0 to 4094'),
     vlanTrunk: { type: ['array', 'null'], description: 'a list of VLAN ids' },
     preserveDefaultVlan: flag,

@@ -26,11 +26,6 @@ export function refuseUnsupported(config: NetworkConfig): void {
       ports?.length ? ports : undefined,
       'drop capabilities.portMappings here and chain the portmap plugin',
     ],
-    [
-      'runtimeConfig.bandwidth',
-      Object.keys(runtimeConfig?.bandwidth ?? {}).length > 0 ? runtimeConfig?.bandwidth : undefined,
-      'drop capabilities.bandwidth here and chain the bandwidth plugin',
-    ],
   ]
   const first = unsupported.find(([, value]) => value !== undefined)
   if (!first) return

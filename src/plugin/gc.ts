@@ -10,6 +10,7 @@ import { delegate } from './delegate.ts'
 import { dropIdleBridge, dropKernelState, releaseAddresses } from './detach.ts'
 import { removeExtras } from './extras.ts'
 import { dropOwnLink } from './host.ts'
+import { collectIfbs } from './ifbs.ts'
 import { refuseOlder } from './refusals.ts'
 
 /**
@@ -32,6 +33,7 @@ export function gc(call: Call): void {
   for (const { alias, name } of host.links())
     if (parseAlias(alias)?.network === call.id.network && !links.has(name))
       attempt(() => void host.deleteLink(name))
+  attempt(() => collectIfbs(host, call.id.network, valid))
   attempt(() => collectRecords(call, { host, filter, valid, attempt }))
   attempt(() => collectElements(call, { filter, valid }))
   attempt(() => dropIdleBridge(call, host))

@@ -30,6 +30,13 @@ const full = {
   preserveDefaultVlan: false,
   enabledad: false,
   disableContainerInterface: false,
+  ingressRate: 1,
+  ingressBurst: 2,
+  egressRate: 3,
+  egressBurst: 4,
+  unshapedSubnets: ['10.0.0.0/8'],
+  shapedSubnets: ['fd00::/8'],
+  bandwidthLatencyMilliseconds: 5,
   dataDir: '/x',
   dns: { nameservers: ['10.0.0.1'], domain: 'd', search: ['s'], options: ['o'] },
   ipam: {
