@@ -1,4 +1,5 @@
 import { encodeText } from '../base/bytes.ts'
+import type { BandwidthKeys, BandwidthSources } from './bandwidth.ts'
 import { isName } from './environment.ts'
 import { code, fault } from './fault.ts'
 import type { FirewallConfig } from './firewall.ts'
@@ -50,7 +51,7 @@ export type RuntimeConfig = {
     readonly options?: readonly string[]
   }
   readonly portMappings?: readonly PortMappingConfig[] | null
-  readonly bandwidth?: Readonly<Record<string, unknown>> | null
+  readonly bandwidth?: BandwidthKeys | null
   /** Names for the pod; podman sends an object of lists by network. Nobody here serves DNS. */
   readonly aliases?: unknown
   readonly 'io.kubernetes.cri.pod-annotations'?: Readonly<Record<string, string>> | null
@@ -93,7 +94,10 @@ export type NetworkConfig = PluginConfigs & {
 }
 
 /** What the chained plugins read, each in its own file. */
-type PluginConfigs = TuningConfig & FirewallConfig & PortMapConfig
+type PluginConfigs = TuningConfig &
+  FirewallConfig &
+  PortMapConfig &
+  Omit<BandwidthSources, 'runtimeConfig'>
 
 /**
  * Reads the configuration from standard input's text: JSON, version, shape, name, in the order in

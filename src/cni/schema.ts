@@ -115,6 +115,17 @@ const portMapping = {
 }
 const conditions = { ...strings, type: ['array', 'null'] }
 
+const rate = unsigned(1e15, 'bits per second, 0 (no limit) to 10^15')
+const burst = unsigned(34359738359, 'bits, 0 (not said) to 34359738359')
+const bandwidth = {
+  ingressRate: rate,
+  ingressBurst: burst,
+  egressRate: rate,
+  egressBurst: burst,
+  unshapedSubnets: cidrList,
+  shapedSubnets: cidrList,
+}
+
 const runtimeConfig = {
   type: 'object',
   description: 'an object, written by the runtime',
@@ -132,7 +143,11 @@ const runtimeConfig = {
       description: 'a list of port mappings',
       items: portMapping,
     },
-    bandwidth: { type: ['object', 'null'], description: 'an object with rates and bursts' },
+    bandwidth: {
+      type: ['object', 'null'],
+      description: 'an object with rates and bursts',
+      properties: bandwidth,
+    },
     aliases: { type: ['object', 'array', 'null'], description: 'names, a list or one a network' },
     'io.kubernetes.cri.pod-annotations': {
       type: ['object', 'null'],
@@ -188,6 +203,13 @@ export const configSchema = {
     backend: { type: 'string', description: "the name of a firewall's back end" },
     iptablesAdminChainName: { type: 'string', description: 'the name of a chain' },
     firewalldZone: { type: 'string', description: 'the name of a zone' },
+    ...bandwidth,
+    bandwidthLatencyMilliseconds: {
+      type: 'integer',
+      minimum: 1,
+      maximum: 10_000,
+      description: 'milliseconds, 1 to 10000',
+    },
     vlan: unsigned(4094, 'a VLAN id, 0 to 4094'),
     vlanTrunk: { type: ['array', 'null'], description: 'a list of VLAN ids' },
     preserveDefaultVlan: flag,

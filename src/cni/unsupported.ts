@@ -7,7 +7,7 @@ import { code, fault } from './fault.ts'
  */
 export function refuseUnsupported(config: NetworkConfig): void {
   const { vlan, vlanTrunk, preserveDefaultVlan, enabledad, disableContainerInterface } = config
-  const { ipMasqBackend, runtimeConfig } = config
+  const { ipMasqBackend } = config
   const noVlan = 'drop it: Tulle has no VLANs on the bridge yet'
   const unsupported: readonly [key: string, value: unknown, remedy: string][] = [
     ['vlan', vlan || undefined, noVlan],
@@ -19,11 +19,6 @@ export function refuseUnsupported(config: NetworkConfig): void {
       'ipMasqBackend',
       ipMasqBackend === 'nftables' ? undefined : ipMasqBackend || undefined,
       'use "nftables"',
-    ],
-    [
-      'runtimeConfig.bandwidth',
-      Object.keys(runtimeConfig?.bandwidth ?? {}).length > 0 ? runtimeConfig?.bandwidth : undefined,
-      'drop capabilities.bandwidth here and chain the bandwidth plugin',
     ],
   ]
   const first = unsupported.find(([, value]) => value !== undefined)

@@ -24,6 +24,18 @@ export function identityOf({ network, container, ifname }: AttachmentId): {
   }
 }
 
+/** The links of a pod's limits: "tui" (to the pod) and "tue" (from the pod), and its hex digits. */
+export function ifbsOf(id: AttachmentId): Readonly<Record<'ingress' | 'egress', Ifb>> {
+  const { network, container, ifname } = id
+  const hash = sha256(encodeText(`${network}\0${container}\0${ifname}`))
+  const digits = toHex(hash).slice(0, linkHexDigits)
+  return {
+    ingress: { name: `tui${digits}`, mac: formatMac(localMac(hash.subarray(20))) },
+    egress: { name: `tue${digits}`, mac: formatMac(localMac(hash.subarray(24))) },
+  }
+}
+export type Ifb = { readonly name: string; readonly mac: string }
+
 /**
  * A bridge's MAC follows from its name: it outlives its ports, and a bridge made again keeps it.
  */

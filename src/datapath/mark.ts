@@ -36,5 +36,17 @@ export function parseAlias(alias: string | undefined): Marked | undefined {
   }
 }
 
+/** "tulle1 ifb - <ifname> <network> <container>": a word more than a host end's alias has. */
+export const formatIfbAlias = ({ ifname, network, container }: AttachmentId): string =>
+  decodeText(
+    encodeText([mark, 'ifb -', ifname, network, container].join(' ')).subarray(0, aliasBytesMax),
+  )
+
+/** The network whose limits an ifb of ours serves; undefined for anybody else's. */
+export function networkOfIfb(alias: string | undefined): string | undefined {
+  const [word, kind, , , network] = (alias ?? '').split(' ')
+  return word === mark && kind === 'ifb' ? network : undefined
+}
+
 /** Alias of a bridge that Tulle made, and may take away again. */
 export const bridgeAlias = `${mark} bridge`

@@ -3,10 +3,13 @@ import type { Prefix } from '../base/prefix.ts'
 import type { Step } from '../datapath/steps.ts'
 import type { Message, Query } from '../wire/netlink/message.ts'
 import { decodeAddress, dumpAddresses } from '../wire/rtnl/address.ts'
+import { decodeFilter, dumpFilters, type ObservedFilter } from '../wire/rtnl/filter.ts'
 import { deleteLink, dumpLinks, getLink, type IfIndex, setDown } from '../wire/rtnl/link.ts'
 import { decodeNeighbour, dumpNeighbours, type ObservedNeighbour } from '../wire/rtnl/neighbour.ts'
 import { decodeLink, type Link } from '../wire/rtnl/observed-link.ts'
+import { decodeQdisc, dumpQdiscs, type ObservedQdisc } from '../wire/rtnl/qdisc.ts'
 import { decodeRoute, dumpRoutes, getRoute, type ObservedRoute } from '../wire/rtnl/route.ts'
+import type { Hook } from '../wire/rtnl/traffic-control.ts'
 import type { Native } from './native.ts'
 import { NETLINK_ROUTE, NetlinkSocket } from './netlink-socket.ts'
 import { errno, KernelRefusal } from './refusal.ts'
@@ -66,6 +69,17 @@ export class RouteSocket {
   routes(family: Family): readonly ObservedRoute[] {
     return this.#ask(`list IPv${family} routes`, dumpRoutes(family)).flatMap(
       ({ body }) => decodeRoute(body) ?? [],
+    )
+  }
+
+  /** Of every link. */
+  qdiscs(): readonly ObservedQdisc[] {
+    return this.#ask('list qdiscs', dumpQdiscs()).map(({ body }) => decodeQdisc(body))
+  }
+
+  filters(link: IfIndex, hook: Hook): readonly ObservedFilter[] {
+    return this.#ask(`list ${hook} filters`, dumpFilters(link, hook)).map(({ body }) =>
+      decodeFilter(body),
     )
   }
 

@@ -20,7 +20,7 @@ import { type Call, delegateOf, isBuiltIn, openPod, withStore } from './context.
 import { delegate } from './delegate.ts'
 import { describeAttachment, type Given, refuseUnfit, resultOf, type Source } from './describe.ts'
 import { forgetAttachment } from './detach.ts'
-import { allHoldings, applyExtras, wishedExtras } from './extras.ts'
+import { allHoldings, amendResult, applyExtras, wishedExtras } from './extras.ts'
 import {
   applySysctls,
   dropOwnLink,
@@ -48,14 +48,17 @@ export function add(call: Call): string {
   const undo: Undo = []
   try {
     const leased = lease(call, sockets, undo)
-    const { attachment, dns } = leased
+    const { attachment, dns, extras } = leased
     const bridge = wire(call, { ...leased, sockets, undo })
     const result = resultOf(attachment, { config, environment, dns, bridgeLink: bridge })
-    return formatResult(config.cniVersion, result)
+    return formatResult(config.cniVersion, extras ? amended(extras, result) : result)
   } catch (refusal) {
     throw undoAll(undo, refusal)
   }
 }
+
+/** What the parts change in a result of others, they change in ours. */
+const amended = (extras: Extras, result: Result): Result => amendResult(extras, result) as Result
 
 /** Behind another plugin Tulle wires nothing: it makes no second interface of one name. */
 function behindAnother(call: Call): string {

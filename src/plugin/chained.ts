@@ -14,6 +14,7 @@ import {
   wishedExtras,
 } from './extras.ts'
 import { validAttachments } from './gc.ts'
+import { collectIfbs, dropIfbs } from './ifbs.ts'
 import { startLife } from './lease.ts'
 import type { PrevResult, Target } from './parts/part.ts'
 import { checkFault, refuseOlder } from './refusals.ts'
@@ -55,6 +56,8 @@ export function delChained(call: Call): void {
     removeExtras(call, store, call)
     if (store.isEmpty()) new FilterSocket(call.native).dropEmptyTables()
   })
+  // Of a store that was lost, the names are left.
+  if (call.plugin === 'bandwidth') dropIfbs(new RouteSocket(call.native, -1, 'the host'), call.id)
 }
 
 /** Says what is no longer as ADD left it; silence means that all is well. */
@@ -71,13 +74,16 @@ export function checkChained(call: Call): void {
 
 /** Collects what this plugin gave to interfaces that the runtime does not list. */
 export function gcChained(call: Call): void {
-  const valid = new Set(validAttachments(call).map(nameOf))
+  const listed = validAttachments(call)
+  const valid = new Set(listed.map(nameOf))
   withExistingStore(call, (store) => {
     for (const extras of store.extras.all(call.id.network))
       if (extras.plugin === call.plugin && !valid.has(nameOf(extras)))
         removeExtras(call, store, { id: extras, plugin: call.plugin })
     if (store.isEmpty()) new FilterSocket(call.native).dropEmptyTables()
   })
+  if (call.plugin === 'bandwidth')
+    collectIfbs(new RouteSocket(call.native, -1, 'the host'), call.id.network, listed)
 }
 
 export function statusChained(call: Call): void {

@@ -9,6 +9,7 @@ import { type Call, withExistingStore } from './context.ts'
 import { bridgeNameOf } from './describe.ts'
 import { removeExtras } from './extras.ts'
 import { dropBridge, dropOwnLink, ownLink } from './host.ts'
+import { dropIfbs } from './ifbs.ts'
 import { hostLocalFolder } from './lease.ts'
 
 type Kernel = { readonly host: RouteSocket; readonly filter: FilterSocket }
@@ -36,6 +37,7 @@ export function detach(call: Call): void {
     releaseAddresses(call, store, call.id)
     return attachment !== undefined
   })
+  if (!isKnown) dropIfbs(kernel.host, call.id)
   if (link === undefined) return
   kernel.host.deleteLink(link)
   if (!isKnown) dropUnrecorded(call, kernel)

@@ -11,6 +11,7 @@ import { delegate } from './delegate.ts'
 import { dropIdleBridge, dropKernelState, releaseAddresses } from './detach.ts'
 import { removeExtras } from './extras.ts'
 import { dropOwnLink } from './host.ts'
+import { collectIfbs } from './ifbs.ts'
 import { collectAcceptRules } from './parts/acceptance.ts'
 import { refuseOlder } from './refusals.ts'
 
@@ -34,6 +35,7 @@ export function gc(call: Call): void {
   for (const { alias, name } of host.links())
     if (parseAlias(alias)?.network === call.id.network && !links.has(name))
       attempt(() => void host.deleteLink(name))
+  attempt(() => collectIfbs(host, call.id.network, valid))
   attempt(() => collectRecords(call, { host, filter, valid, attempt }))
   attempt(() => collectElements(call, { host, filter, valid }))
   attempt(() => void withExistingStore(call, (store) => collectAcceptRules(call, store, host)))

@@ -38,6 +38,26 @@ const listRows = (path: string): readonly Refused[] => [
   [path, 'one', lists],
   [`${path}[0]`, 1, text],
 ]
+const rate = 'bits per second, 0 (no limit) to 10^15'
+const burst = 'bits, 0 (not said) to 34359738359'
+const networks = 'a list of networks such as ["10.0.0.0/8", "fd00::/8"]'
+const bandwidthRows = (path: string): readonly Refused[] => [
+  ...['ingressRate', 'egressRate'].flatMap((key): Refused[] => [
+    [path + key, -1, rate],
+    [path + key, 0.5, rate],
+    [path + key, 1e15 + 1, rate],
+    [path + key, '1000', rate],
+  ]),
+  ...['ingressBurst', 'egressBurst'].flatMap((key): Refused[] => [
+    [path + key, -1, burst],
+    [path + key, 1000.5, burst],
+    [path + key, 34359738360, burst],
+  ]),
+  ...['unshapedSubnets', 'shapedSubnets'].flatMap((key): Refused[] => [
+    [path + key, '10.0.0.0/8', networks],
+    [`${path}${key}[0]`, 1, 'a network such as "10.0.0.0/8"'],
+  ]),
+]
 const attachmentRows = (path: string): readonly Refused[] => [
   [path, {}, attachments],
   [`${path}[0]`, 'c1', attachment],
@@ -142,6 +162,10 @@ const rows: readonly Refused[] = [
   [`runtimeConfig.${annotations}.a/b`, 1, text],
   ['runtimeConfig.aliases', 'web', 'names, a list or one a network'],
   ...tuningRows(''),
+  ...bandwidthRows(''),
+  ...bandwidthRows('runtimeConfig.bandwidth.'),
+  ['bandwidthLatencyMilliseconds', 0, 'milliseconds, 1 to 10000'],
+  ['bandwidthLatencyMilliseconds', 10_001, 'milliseconds, 1 to 10000'],
   ['args', [], 'an object'],
   ['args.cni', [], 'an object'],
   ...listRows('args.cni.ips'),
@@ -150,13 +174,15 @@ const rows: readonly Refused[] = [
   ...attachmentRows('cni.dev/attachments'),
 ]
 
-const keysOf = (path: string): readonly string[] =>
-  path.startsWith('cni.dev/')
+function keysOf(path: string): readonly string[] {
+  if (path === annotations) return ['runtimeConfig', 'io.kubernetes.cri.pod-annotations']
+  return path.startsWith('cni.dev/')
     ? [path.split(/[.[]/, 2).join('.'), ...path.split(/[.[]/).slice(2)].map(unbracketed)
     : path
         .replace(annotations, 'ANNOTATIONS')
         .split(/[.[]/)
         .map((word) => unbracketed(word.replace('ANNOTATIONS', annotations)))
+}
 const unbracketed = (word: string): string => word.replace(']', '')
 
 /** What an object needs to be one, so that the key beside it is what is refused. */

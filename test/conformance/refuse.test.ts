@@ -79,16 +79,28 @@ const unsupported: readonly Row[] = [
     code: 2,
     says: ['conditionsV4'],
   },
-  {
-    why: 'bandwidth',
-    keys: { runtimeConfig: { bandwidth: { ingressRate: 1000, ingressBurst: 1000 } } },
-    code: 2,
-    says: ['bandwidth'],
-  },
 ]
 
 const invalid: readonly Row[] = [
   { why: 'an unknown mode', keys: { mode: 'macvlan' }, code: 7, says: ['mode', 'macvlan'] },
+  {
+    why: 'a negative rate',
+    keys: { ingressRate: -1 },
+    code: 7,
+    says: ['ingressRate', '-1'],
+  },
+  {
+    why: 'a burst without a rate',
+    keys: { runtimeConfig: { bandwidth: { EgressBurst: 1000 } } },
+    code: 7,
+    says: ['runtimeConfig.bandwidth.egressBurst', '1000', 'egressRate'],
+  },
+  {
+    why: 'exempted subnets and limited ones',
+    keys: { egressRate: 1e6, shapedSubnets: ['10.0.0.0/8'], unshapedSubnets: ['fd00::/8'] },
+    code: 7,
+    says: ['shapedSubnets', 'unshapedSubnets'],
+  },
   { why: 'a negative MTU', keys: { mtu: -1 }, code: 7, says: ['mtu', '-1'] },
   { why: 'an MTU that is text', keys: { mtu: '1500' }, code: 7, says: ['mtu', '1500'] },
   { why: 'an MTU over 65535', keys: { mtu: 70_000 }, code: 7, says: ['mtu', '70000'] },

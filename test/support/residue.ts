@@ -8,7 +8,8 @@ export function picture(netns: Netns): readonly string[] {
   const script = ['link show', 'addr show', 'route show table all', neighbours, 'rule show']
   const ip = run(['ip', '-n', netns.name, '-o', '-batch', '-'], { input: `${script.join('\n')}\n` })
   const nft = netns.exec(['nft', 'list', 'ruleset']).stdout
-  return `${ip.stdout}\n${nft}`
+  const tc = netns.exec(['tc', 'qdisc', 'show']).stdout
+  return `${ip.stdout}\n${nft}\n${tc}`
     .split('\n')
     .map(tidy)
     .filter((line) => line !== '')
@@ -20,7 +21,8 @@ export function picture(netns: Netns): readonly string[] {
  */
 function tidy(line: string): string {
   if (/fe80::|^multicast|table local/.test(line)) return ''
-  const late = /,(LOWER_UP|NO-CARRIER|M-DOWN)|NO-CARRIER,| state \w+| linkdown| tentative/g
+  const late =
+    /,(LOWER_UP|NO-CARRIER|M-DOWN)|NO-CARRIER,| state \w+| linkdown| tentative| refcnt \d+/g
   return line.replace(late, '').trim()
 }
 

@@ -4,7 +4,7 @@ import { release, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { makeNetns, type Netns, run } from '../support/netns.ts'
 import { goldenFile, typesOf } from './golden.ts'
-import { type Recipe, recipes } from './recipes.ts'
+import { type Before, type Recipe, recipes } from './recipes.ts'
 
 /** Runs a recipe in namespaces of its own; the datagram that it keeps, sequence numbers zeroed. */
 export function capture(recipe: Recipe): Uint8Array {
@@ -25,14 +25,11 @@ export function capture(recipe: Recipe): Uint8Array {
   }
 }
 
-function prepare(
-  netns: Netns,
-  folder: string,
-  step: Readonly<{ ip: readonly string[] }> | Readonly<{ nft: string }>,
-): void {
-  if ('ip' in step) {
-    const input = `${step.ip.join('\n')}\n`
-    expect(run(['ip', '-n', netns.name, '-batch', '-'], { input }), input)
+function prepare(netns: Netns, folder: string, step: Before): void {
+  if ('ip' in step || 'tc' in step) {
+    const [tool, lines] = 'ip' in step ? ['ip', step.ip] : ['tc', step.tc]
+    const input = `${lines.join('\n')}\n`
+    expect(run([tool, '-n', netns.name, '-batch', '-'], { input }), input)
   } else {
     writeFileSync(join(folder, 'before.nft'), step.nft)
     expect(netns.exec(['nft', '-f', join(folder, 'before.nft')]), step.nft)
@@ -85,6 +82,9 @@ function withoutSequence(datagram: Buffer): Buffer {
   return bytes
 }
 
+const wanted = (name: string): boolean =>
+  process.argv.length <= 2 || process.argv.slice(2).includes(name)
+
 function expect({ code, stderr }: { code: number; stderr: string }, what: string): void {
   if (code !== 0) throw new Error(`Cannot run ${what}: ${stderr}`)
 }
@@ -98,7 +98,11 @@ function textOf(recipe: Recipe, bytes: Uint8Array): string {
     words.slice(row * 16, row * 16 + 16).join(' '),
   )
   const before = (recipe.before ?? []).flatMap((step) =>
-    'ip' in step ? step.ip.map((line) => `ip ${line}`) : step.nft.trim().split('\n'),
+    'nft' in step
+      ? step.nft.trim().split('\n')
+      : 'ip' in step
+        ? step.ip.map((line) => `ip ${line}`)
+        : step.tc.map((line) => `tc ${line}`),
   )
   const comment = [
     ...(before.length > 0 ? ['before:', ...before.map((line) => `  ${line}`)] : []),
@@ -119,6 +123,7 @@ function folded(line: string): readonly string[] {
   return [`${line.slice(0, cut)} \\`, ...folded(`      ${line.slice(cut + 1)}`)]
 }
 
+// names on the command line make only these
 if (import.meta.main)
-  for (const recipe of recipes)
+  for (const recipe of recipes.filter(({ name }) => wanted(name)))
     writeFileSync(goldenFile(recipe.name), textOf(recipe, capture(recipe)))

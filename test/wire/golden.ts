@@ -48,6 +48,9 @@ export const linkShape: Shape = {
   nested: ['18', '18/2', '18/2/1', '18/5', '26', '26/10'],
   heads: { '18/2/1': 16 },
 }
+/** struct tcmsg; TCA_OPTIONS, in a u32 filter's its actions, in each of them its own options. */
+export const trafficShape: Shape = { head: 20, nested: ['2', '2/7', '2/7/1', '2/7/1/2'] }
+export const qdiscShape: Shape = { head: 20, nested: ['2'] }
 /** struct ifaddrmsg, rtmsg, ndmsg, nfgenmsg. */
 export const addressShape: Shape = { head: 8 }
 export const routeShape: Shape = { head: 12, nested: ['8'] }

@@ -1,9 +1,14 @@
-/** What `ip` and `nft` are asked in a throw-away namespace, and which datagram of it is kept. */
+export type Before =
+  | Readonly<{ ip: readonly string[] }>
+  | Readonly<{ tc: readonly string[] }>
+  | Readonly<{ nft: string }>
+
+/** What `ip`, `tc` and `nft` are asked in a throw-away namespace; the datagram that is kept. */
 export type Recipe = Readonly<{
   /** The file under test/golden/. */
   name: string
-  /** Batches of `ip` and scripts of `nft` that go before, none of them captured. */
-  before?: readonly (Readonly<{ ip: readonly string[] }> | Readonly<{ nft: string }>)[]
+  /** Batches of `ip` and `tc`, scripts of `nft` that go before, none of them captured. */
+  before?: readonly Before[]
   /** The command; POD stands for the name of a second namespace, FILE for a file with `script`. */
   command: string
   script?: string
@@ -154,6 +159,76 @@ const received = (name: string, command: string, keep: number): Recipe => ({
   way: 'received',
 })
 
+const TC = { newQdisc: 36, delQdisc: 37, getQdisc: 38 }
+const TCF = { newFilter: 44, delFilter: 45, getFilter: 46 }
+const ifb = { ip: ['link add ifb0 type ifb'] }
+const tc = (name: string, command: string, keep: number): Recipe => ({
+  name,
+  before: [links, ifb],
+  command,
+  keep,
+  way: 'sent',
+})
+const onHook = 'tc filter add dev host0 ingress pref 61003 protocol'
+const tbf = 'tc qdisc add dev host0 root handle 7475: tbf'
+const bucket = { tc: ['qdisc add dev ifb0 root handle 7475: tbf rate 40gbit burst 1mb limit 2mb'] }
+const clsact = {
+  tc: [
+    'qdisc add dev host0 clsact',
+    'filter add dev host0 ingress pref 61001 protocol ip u32 match ip dst 10.0.0.0/8 flowid ffff:1',
+    'filter add dev host0 ingress pref 61003 protocol all u32 match u32 0 0 ' +
+      'action mirred egress redirect dev ifb0',
+  ],
+}
+
+/** What the kernel refuses for want of a clsact is sent all the same. */
+const trafficRecipes: readonly Recipe[] = [
+  {
+    name: 'link-add-ifb',
+    command: `ip link add ifb1 mtu 1400 address ${hostMac} type ifb`,
+    keep: RTM.newLink,
+    last: true,
+    way: 'sent',
+  },
+  tc('qdisc-add-tbf', `${tbf} rate 20mbit burst 25000 limit 62500`, TC.newQdisc),
+  tc('qdisc-add-tbf-fast', `${tbf} rate 40gbit burst 50mb limit 125mb`, TC.newQdisc),
+  tc(
+    'qdisc-add-tbf-peak',
+    `${tbf} rate 5mbit burst 625000 limit 15625 peakrate 10gbit minburst 3750`,
+    TC.newQdisc,
+  ),
+  tc('qdisc-add-clsact', 'tc qdisc add dev host0 clsact', TC.newQdisc),
+  tc('qdisc-delete-root', 'tc qdisc delete dev host0 root handle 7475:', TC.delQdisc),
+  tc('qdisc-delete-clsact', 'tc qdisc delete dev host0 clsact', TC.delQdisc),
+  tc('qdisc-dump', 'tc qdisc show', TC.getQdisc),
+  tc(
+    'filter-add-redirect',
+    `${onHook} all u32 match u32 0 0 action mirred egress redirect dev ifb0`,
+    TCF.newFilter,
+  ),
+  tc(
+    'filter-add-v4',
+    `${onHook} ip u32 match ip src 10.16.0.0/12 action mirred egress redirect dev ifb0`,
+    TCF.newFilter,
+  ),
+  tc('filter-add-v6', `${onHook} ipv6 u32 match ip6 dst fd00:77:1::/44 flowid :1`, TCF.newFilter),
+  tc('filter-delete', 'tc filter delete dev host0 egress pref 61002 protocol ipv6', TCF.delFilter),
+  {
+    ...tc('filter-dump', 'tc filter show dev host0 ingress', TCF.getFilter),
+    before: [links, ifb, bucket, clsact],
+  },
+  {
+    ...tc('reply-qdiscs', 'tc qdisc show', TC.newQdisc),
+    before: [links, ifb, bucket, clsact],
+    way: 'received',
+  },
+  {
+    ...tc('reply-filters', 'tc filter show dev host0 ingress', TCF.newFilter),
+    before: [links, ifb, bucket, clsact],
+    way: 'received',
+  },
+]
+
 const replyRecipes: readonly Recipe[] = [
   received('reply-links', 'ip link show', RTM.newLink),
   received('reply-addresses', 'ip address show dev br0', RTM.newAddr),
@@ -265,6 +340,7 @@ export const recipes: readonly Recipe[] = [
   ...addressRecipes,
   ...routeRecipes,
   ...neighbourRecipes,
+  ...trafficRecipes,
   ...replyRecipes,
   ...nftRecipes,
 ]

@@ -111,6 +111,17 @@ export function newBridge({ name, mac, mtuBytes }: NewBridge): Query {
   ])
 }
 
+export type NewIfb = { readonly name: string; readonly mac: Mac; readonly mtuBytes: number }
+
+/** A link without a wire: what is redirected to it waits in its queue, then goes on as it was. */
+export const newIfb = ({ name, mac, mtuBytes }: NewIfb): Query =>
+  create([
+    text(IFLA_IFNAME, name),
+    u32(IFLA_MTU, mtuBytes),
+    attribute(IFLA_ADDRESS, mac),
+    nested(IFLA_LINKINFO, [text(IFLA_INFO_KIND, 'ifb')]),
+  ])
+
 const create = (attributes: readonly Attribute[]): Query => ({
   type: RTM_NEWLINK,
   flags: NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,

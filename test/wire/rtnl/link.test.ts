@@ -7,6 +7,7 @@ import {
   dumpLinks,
   getLink,
   newBridge,
+  newIfb,
   newVeth,
   probeVeth,
   setAlias,
@@ -38,6 +39,11 @@ const rows: readonly Omit<GoldenRow, 'shape'>[] = [
     golden: 'link-add-bridge',
     ours: newBridge(bridge),
     but: { why: noNul, ours: ['18/1 = 62726964676500'], theirs: ['18/1 = 627269646765'] },
+  },
+  {
+    golden: 'link-add-ifb',
+    ours: newIfb({ name: 'ifb1', mac: host.mac, mtuBytes: 1400 }),
+    but: { why: noNul, ours: ['18/1 = 69666200'], theirs: ['18/1 = 696662'] },
   },
   { golden: 'link-set-up', ours: setLink({ index: host0, up: true }) },
   {
