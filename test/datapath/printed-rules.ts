@@ -33,6 +33,7 @@ function read(bytes: Buffer): Read {
 const metaKeys: Readonly<Record<number, string>> = {
   1: 'protocol',
   6: 'iifname',
+  7: 'oifname',
   15: 'nfproto',
   16: 'l4proto',
 }
@@ -45,6 +46,9 @@ function verdictText(data: Read): string {
   const code = verdict.number(1)
   return code === -3 ? `jump ${verdict.text(2)}` : (verdicts[code] ?? `verdict ${code}`)
 }
+
+/** A verdict, or the bytes themselves. */
+const valueText = (data: Read): string => (data.has(2) ? verdictText(data) : data.hex(1))
 
 /** A line of the virtual machine, in the words of `nft --debug=netlink`. */
 function expressionText(bytes: Buffer): string {
@@ -70,7 +74,7 @@ function expressionText(bytes: Buffer): string {
       return `lookup reg ${data.number(2)} set ${data.text(1)}${target}`
     }
     case 'immediate':
-      return `immediate reg ${data.number(1)} ${verdictText(data.inside(2))}`
+      return `immediate reg ${data.number(1)} ${valueText(data.inside(2))}`
     case 'masq':
       return `masq flags ${data.hex(1)}`
     default:
