@@ -200,7 +200,7 @@ export const configSchema = {
       description: '"open", "same-bridge" or "isolated"',
     },
     acceptForward: flag,
-    backend: { type: 'string', description: "the name of a firewall's back end" },
+    backend: { type: 'string', description: '"nftables", "iptables" or "firewalld"' },
     iptablesAdminChainName: { type: 'string', description: 'the name of a chain' },
     firewalldZone: { type: 'string', description: 'the name of a zone' },
     ...bandwidth,

@@ -34,6 +34,11 @@ const reaches = (from: Pod['netns'], addresses: readonly string[]): readonly boo
 const both = (answer: boolean): readonly boolean[] => [answer, answer]
 const outside = [uplink.outside.v4, uplink.outside.v6]
 
+/** The reference's bridge checks its IPv6 address for a second, and answers nobody until then. */
+function noDetection(host: Host): void {
+  host.netns.exec(['/bin/sh', '-c', 'echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad'])
+}
+
 function routeBack(host: Host): void {
   host.outside.ip('route', 'add', '10.0.0.0/8', 'via', uplink.node.v4)
   host.outside.ip('-6', 'route', 'add', 'fd00::/16', 'via', uplink.node.v6)
@@ -42,6 +47,7 @@ function routeBack(host: Host): void {
 /** Who reaches whom on a host that drops what it forwards. */
 function paths(host: Host, maker: Maker, keys: Json): Readonly<Record<string, readonly boolean[]>> {
   firewalls[0]?.make(host)
+  noDetection(host)
   routeBack(host)
   const [one, two, other] = [host.pod(), host.pod(), host.pod()]
   const near = [one, two].map((pod) => addressesOf(chainAdded(pod, chain(host, maker, keys))))
@@ -67,6 +73,7 @@ for (const keys of [{}, { backend: 'iptables', iptablesAdminChainName: 'ADMIN' }
 t.test('what a host port leads to passes, which the reference forgets', (t) =>
   withHost((host) => {
     firewalls[0]?.make(host)
+    noDetection(host)
     routeBack(host)
     const pod = host.pod()
     const [v4 = '', v6 = ''] = addressesOf(chainAdded(pod, chain(host, 'ours')))
@@ -113,6 +120,7 @@ for (const [policy, same, across] of [
 ] as const)
   t.test(`${policy} behind the reference's bridge`, (t) =>
     withHost((host) => {
+      noDetection(host)
       const keys = { ingressPolicy: policy, cniVersion: '1.0.0' }
       const [near, far] = [chain(host, 'ours', keys), chain(host, 'ours', keys, 'other')]
       const [one, two, other] = [host.pod(), host.pod(), host.pod()]
@@ -124,7 +132,6 @@ for (const [policy, same, across] of [
           host.netns.exec(['/bin/sh', '-c', `echo ${value} > /proc/sys/net/bridge/${name}`])
         t.same(reaches(one.netns, sibling), both(same), `same bridge, br_netfilter ${value}`)
         t.same(reaches(one.netns, distant), both(across), `other bridge, br_netfilter ${value}`)
-        t.same(reaches(one.netns, outside.slice(0, 0)), [])
         t.same(reaches(host.netns, addressesOf(result)), both(true), 'the host')
       }
       const [, plugin] = near

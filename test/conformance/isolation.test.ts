@@ -105,7 +105,8 @@ for (const mode of modes)
     )
 
 const elements = (host: Host, set: string): number =>
-  (host.netns.exec(['nft', 'list', 'set', 'inet', 'tulle', set]).stdout.match(/cnia/g) ?? []).length
+  (host.netns.exec(['nft', 'list', 'set', 'inet', 'tulle', set]).stdout.match(/"cnia"/g) ?? [])
+    .length
 
 t.test('two policies on one bridge: what each needs goes with its last pod', (t) =>
   withHost((host) => {
