@@ -1,0 +1,40 @@
+import { spawnSync } from 'node:child_process'
+
+export type Watched = {
+  /** 128 for a program that a signal ended. */
+  readonly code: number
+  readonly stdout: string
+  readonly stderr: string
+  /** Killed, as it did not end in time. */
+  readonly isLate: boolean
+}
+
+export type Watch = {
+  readonly words?: readonly string[]
+  readonly input?: string
+  readonly env: NodeJS.ProcessEnv
+  readonly limitMilliseconds: number
+}
+
+const outputBytesMax = 64 * 1024 * 1024
+
+/**
+ * Runs a program of somebody else's to its end, in the namespaces of this thread, and kills it if
+ * it takes too long. One that can't be started is a thrown error.
+ */
+export function watchProgram(file: string, watch: Watch): Watched {
+  const { words = [], input = '', env, limitMilliseconds } = watch
+  const done = spawnSync(file, words, {
+    input,
+    env,
+    timeout: limitMilliseconds,
+    killSignal: 'SIGKILL',
+    maxBuffer: outputBytesMax,
+    encoding: 'utf8',
+  })
+  const { code } = (done.error ?? {}) as NodeJS.ErrnoException
+  // A program that refuses its environment need not read what it is sent.
+  if (done.error && code !== 'EPIPE' && code !== 'ETIMEDOUT') throw done.error
+  const { stdout, stderr } = done
+  return { code: done.status ?? 128, stdout, stderr, isLate: code === 'ETIMEDOUT' }
+}
