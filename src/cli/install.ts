@@ -2,7 +2,6 @@ import {
   closeSync,
   linkSync,
   lstatSync,
-  mkdirSync,
   openSync,
   readlinkSync,
   readSync,
@@ -11,6 +10,7 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs'
+import { makeFolder } from '../store/database.ts'
 import {
   type Command,
   type Desk,
@@ -71,7 +71,7 @@ type Deed = { readonly path: string; readonly did: string }
 function runInstall(desk: Desk): number {
   const dir = requiredText(desk, 'dir', 'DIR')
   const names = namesOf(desk)
-  mkdirSync(dir, { recursive: true, mode: 0o755 })
+  makeFolder(dir)
   const foreign = [ownName, ...names].filter((name) => stateOf(dir, name) === 'foreign')
   if (foreign.length > 0 && desk.values.force !== true) {
     const paths = foreign.map((name) => `${dir}/${name}`).join(', ')

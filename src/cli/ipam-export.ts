@@ -1,7 +1,7 @@
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs'
 import { type Address, formatAddress, offsetAddress } from '../base/address.ts'
 import type { Lease } from '../store/book.ts'
-import { LOCK_EX } from '../store/database.ts'
+import { LOCK_EX, makeFolder } from '../store/database.ts'
 import type { LeaseStore } from '../store/lease-store.ts'
 import { type Command, type Desk, jsonOption, requiredText, ToolFault } from './command.ts'
 import { replaceText, syncFolder } from './durable.ts'
@@ -105,7 +105,7 @@ function rangeSetOf(store: LeaseStore, lease: Lease): number {
 
 /** Under host-local's own lock; the names of those that were not so already. */
 function writeFiles(desk: Desk, folder: string, files: readonly File[]): readonly string[] {
-  mkdirSync(folder, { recursive: true, mode: 0o755 })
+  makeFolder(folder)
   const lockFd = openSync(`${folder}/lock`, 'a', 0o600)
   try {
     if (desk.loadNative().lock(lockFd, LOCK_EX, lockWaitMilliseconds) !== 0)

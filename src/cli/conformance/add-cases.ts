@@ -5,9 +5,9 @@ import { IFF_UP, newVeth } from '../../wire/rtnl/link.ts'
 import { type Json, refused, succeeded, told } from './answers.ts'
 import { type Bench, ifname, type Pod } from './bench.ts'
 import type { Case, Examination, Findings, NotApplicable } from './case.ts'
-import { difference, wiringLines } from './picture.ts'
+import { difference, podLines } from './picture.ts'
 import { destinationsOf, interfaceFindings, ipsOf, shapeFindings } from './shape.ts'
-import { type Families, onlyAddressConf } from './subject.ts'
+import { type Families, onlyAddressConf, poolsUnknown } from './subject.ts'
 
 const added = (families: Families, what: string): Case => ({
   name: families === 'given' ? 'add' : `add-${families}`,
@@ -45,11 +45,21 @@ export const addCases: readonly Case[] = [
     scope: 'versions',
     examine: addressGivenBack,
   },
+  {
+    name: 'add-pool-empty',
+    text: 'ADD on an empty pool is refused, and leaves nothing even before DEL',
+    basis: 'practice',
+    scope: 'versions',
+    examine: addPoolEmpty,
+  },
 ]
+
+const madeHere = 'the configuration is made here, one for each choice of families'
+const givenToUs = 'the configuration is given, and of whatever families it is'
 
 function examineAdd({ bench, version }: Examination, families: Families): Findings | NotApplicable {
   if (!bench.subject.families.includes(families))
-    return { notApplicable: `the configuration is not about ${families}` }
+    return { notApplicable: families === 'given' ? madeHere : givenToUs }
   const pod = bench.makePod(bench.conf(version, families))
   const { ran, result } = bench.add(pod, bench.conf(version, families))
   if (!result) return [`ADD: ${told(ran)}`]
@@ -95,9 +105,9 @@ function addTwice({ bench, version }: Examination): Findings {
   const pod = bench.makePod(conf)
   const first = bench.add(pod, conf)
   if (!first.result) return [`ADD: ${told(first.ran)}`]
-  const before = [...bench.picture(), ...wiringLines(pod.socket)]
+  const before = [...bench.picture(), ...podLines(pod.socket)]
   const again = refused('second ADD', bench.call('ADD', pod, conf))
-  const changed = difference(before, [...bench.picture(), ...wiringLines(pod.socket)])
+  const changed = difference(before, [...bench.picture(), ...podLines(pod.socket)])
   return [...again, ...changed.map((line) => `after the second ADD ${line}`)]
 }
 
@@ -120,9 +130,9 @@ function addNameTaken({ bench, version }: Examination): Findings {
   warmUp(bench, conf)
   const pod = bench.makePod(conf)
   takeName(bench, pod)
-  const before = [...bench.picture(), ...wiringLines(pod.socket)]
+  const before = [...bench.picture(), ...podLines(pod.socket)]
   const answer = refused('ADD', bench.call('ADD', pod, conf))
-  const changed = difference(before, [...bench.picture(), ...wiringLines(pod.socket)])
+  const changed = difference(before, [...bench.picture(), ...podLines(pod.socket)])
   return [...answer, ...changed.map((line) => `after the refused ADD ${line}`)]
 }
 
@@ -135,12 +145,28 @@ export function warmUp(bench: Bench, conf: Json): void {
 
 function addressGivenBack({ bench, version }: Examination): Findings | NotApplicable {
   const conf = onlyAddressConf(bench.subject, version)
-  if (!conf) return { notApplicable: 'the pools of this configuration are not known to the tool' }
+  if (!conf) return { notApplicable: poolsUnknown }
   const [first, second] = [bench.makePod(conf), bench.makePod(conf)]
-  return [
+  const found = [
     ...succeeded('first ADD', bench.call('ADD', first, conf)),
     ...refused('ADD of another pod on the empty pool', bench.call('ADD', second, conf)),
+  ]
+  // A runtime has to DEL what failed before it tries again.
+  bench.call('DEL', second, conf)
+  return [
+    ...found,
     ...succeeded('DEL of the first', bench.call('DEL', first, conf)),
     ...succeeded('ADD of another pod after that', bench.call('ADD', second, conf)),
   ]
+}
+
+function addPoolEmpty({ bench, version }: Examination): Findings | NotApplicable {
+  const conf = onlyAddressConf(bench.subject, version)
+  if (!conf) return { notApplicable: poolsUnknown }
+  const [holder, pod] = [bench.makePod(conf), bench.makePod(conf)]
+  const first = succeeded('first ADD', bench.call('ADD', holder, conf))
+  const before = [...bench.picture(), ...podLines(pod.socket)]
+  const answer = refused('ADD on the empty pool', bench.call('ADD', pod, conf))
+  const changed = difference(before, [...bench.picture(), ...podLines(pod.socket)])
+  return [...first, ...answer, ...changed.map((line) => `after the refused ADD ${line}`)]
 }

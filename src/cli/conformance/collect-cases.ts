@@ -1,7 +1,8 @@
 import { warmUp } from './add-cases.ts'
-import { refused, silent, told } from './answers.ts'
+import { refused, silent, succeeded, told } from './answers.ts'
 import { type Bench, ifname, type Pod } from './bench.ts'
 import type { Case, Examination, Findings } from './case.ts'
+import { onlyAddressConf, poolsUnknown } from './subject.ts'
 
 const keyOf = (pod: Pod): object => ({ containerID: pod.container, ifname })
 
@@ -49,6 +50,27 @@ export const collectCases: readonly Case[] = [
       stale.close()
       const found = collect(bench, examination, [kept])
       return [...found, ...bench.changesSince(before).map((line) => `after GC ${line}`)]
+    },
+  },
+  {
+    name: 'gc-frees-address',
+    text: 'GC gives back the addresses of an attachment that is not listed',
+    basis: 'specification',
+    scope: 'versions',
+    since: '1.1.0',
+    examine: (examination) => {
+      const { bench, version } = examination
+      const conf = onlyAddressConf(bench.subject, version)
+      if (!conf) return { notApplicable: poolsUnknown }
+      const [stale, heir] = [bench.makePod(conf), bench.makePod(conf)]
+      const first = succeeded('first ADD', bench.call('ADD', stale, conf))
+      stale.close()
+      const collected = bench.ask('GC', { ...conf, 'cni.dev/valid-attachments': [] })
+      return [
+        ...first,
+        ...silent('GC', collected),
+        ...succeeded('ADD of another pod after that', bench.call('ADD', heir, conf)),
+      ]
     },
   },
   {

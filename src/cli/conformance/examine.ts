@@ -5,9 +5,10 @@ import type { Case, Outcome } from './case.ts'
 import { checkCases } from './check-cases.ts'
 import { collectCases } from './collect-cases.ts'
 import { delCases, lastDelCase } from './del-cases.ts'
-import { environmentCases } from './environment-cases.ts'
+import { environmentCases, ownNetnsCase } from './environment-cases.ts'
 import { versionCases } from './version-cases.ts'
 
+/** In the order in which they have to be asked: an untouched node first, a spoilt one last. */
 export const allCases: readonly Case[] = [
   lastDelCase,
   ...versionCases,
@@ -16,6 +17,7 @@ export const allCases: readonly Case[] = [
   ...checkCases,
   ...delCases,
   ...collectCases,
+  ownNetnsCase,
 ]
 
 /** Every case under every version that it is for, oldest version first. */
@@ -25,16 +27,12 @@ export function examineAll(
   versions: readonly CniVersion[],
 ): readonly Outcome[] {
   const newest = versions.slice(-1)
-  const order = [...cases].sort((left, right) => rankOf(left) - rankOf(right))
-  return order.flatMap((one) =>
+  return cases.flatMap((one) =>
     (one.scope === 'once' ? newest : versions)
       .filter((version) => isFor(one, version))
       .map((version) => examine(bench, one, version)),
   )
 }
-
-/** The case about an untouched node goes first. */
-const rankOf = (one: Case): number => (one === lastDelCase ? 0 : 1)
 
 const isFor = ({ since, until }: Case, version: CniVersion): boolean =>
   (since === undefined || isAtLeast(version, since)) &&

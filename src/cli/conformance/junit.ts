@@ -10,7 +10,8 @@ export function formatJunit(plugin: string, outcomes: readonly Outcome[]): strin
   )
   return (
     '<?xml version="1.0" encoding="UTF-8"?>\n' +
-    `<testsuites name="${xmlText(plugin)}" ${countsOf(outcomes)}>\n${suites.join('')}</testsuites>\n`
+    `<testsuites name="${xmlText(plugin)}" ${countsOf(outcomes)}>\n` +
+    `${suites.join('')}</testsuites>\n`
   )
 }
 

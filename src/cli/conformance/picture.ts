@@ -37,6 +37,9 @@ export function wiringLines(socket: RouteSocket): readonly string[] {
   ].sort()
 }
 
+export const podLines = (socket: RouteSocket): readonly string[] =>
+  wiringLines(socket).map((line) => `${line} in the pod`)
+
 const programFolders = ['/usr/sbin', '/usr/bin', '/sbin', '/bin', '/usr/local/sbin']
 const limitMilliseconds = 10_000
 

@@ -20,7 +20,8 @@ export function formatOutcomes(
     ...versions.map((version) => markOf(own.find((outcome) => outcome.version === version))),
   ])
   const table = formatTable(['CASE', 'BASIS', ...versions], rows, style)
-  return `${coloured(table, style)}\n${failsOf(byCase, style)}${summaryOf(outcomes)}\n`
+  const details = `${skipsOf(outcomes)}${failsOf(byCase, style)}`
+  return `${coloured(table, style)}\n${details}${summaryOf(outcomes)}\n`
 }
 
 const markOf = (outcome: Outcome | undefined): string => (outcome ? marks[outcome.verdict] : '')
@@ -32,11 +33,24 @@ const coloured = (text: string, { isTerminal }: Style): string =>
 
 const paint = (text: string, colour: number): string => `\x1b[${colour}m${text}\x1b[39m`
 
+/** What differs from run to run: names of pods, and those that plugins make up. */
+const chosenName = /conformance-\d+|[0-9a-f]{8,}/g
+
+/** "-" in the table, and why. */
+function skipsOf(outcomes: readonly Outcome[]): string {
+  const skipped = outcomes.filter(({ verdict }) => verdict === 'not applicable')
+  const texts = [...Map.groupBy(skipped, ({ reasons }) => reasons.join('; '))].map(
+    ([reason, own]) =>
+      `- ${[...new Set(own.map((outcome) => outcome.case.name))].join(', ')}: ${reason}\n`,
+  )
+  return texts.length === 0 ? '' : `${texts.join('')}\n`
+}
+
 function failsOf(byCase: ReadonlyMap<Case, readonly Outcome[]>, style: Style): string {
   const texts = [...byCase].flatMap(([one, own]) => {
     const groups = Map.groupBy(
       own.filter(({ verdict }) => verdict === 'fail'),
-      ({ reasons }) => reasons.join('\n').replaceAll(/conformance-\d+/g, 'conformance-N'),
+      ({ reasons }) => reasons.join('\n').replaceAll(chosenName, 'N'),
     )
     if (groups.size === 0) return []
     const found = [...groups.values()].map((group) => {

@@ -119,6 +119,8 @@ function readConf(file: string, name: string): Json {
   return { type: name, ...entry }
 }
 
+export const poolsUnknown = 'the pools of this configuration are not known to the tool'
+
 /** The same network with one address a family; undefined where its pools are not known. */
 export function onlyAddressConf(subject: Subject, version: CniVersion): Json | undefined {
   const conf = subject.confOf(version, 'ipv4')

@@ -4,9 +4,8 @@
 // ≥ 0, or -errno; JavaScript makes the sentence (kernel/errno.ts).
 //
 // setns(2) moves only the calling thread, so each function that enters a namespace leaves it before
-// it returns (enterNamespace alone does not): no JavaScript of the plugin ever runs inside a foreign
-// namespace, and libuv's pool threads are
-// never born in one.
+// it returns (all but enterNamespace and unshare, which the plugin does not call): no JavaScript of
+// a plugin ever runs inside a foreign namespace, and libuv's pool threads are never born in one.
 #define _GNU_SOURCE
 #define NAPI_VERSION 8
 #include <errno.h>
