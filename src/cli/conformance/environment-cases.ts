@@ -27,7 +27,7 @@ const harmless = (told: Told, ask: Ask): Case =>
     const before = bench.picture()
     const found = ask(bench, pod, conf)
     const changed = difference(before, bench.picture())
-    return [...found, ...changed.map((line) => `after the refusal ${line}`)]
+    return [...found, ...changed.map((line) => `after the call ${line}`)]
   })
 
 type Changes = Readonly<Record<string, string | undefined>>
