@@ -36,7 +36,7 @@ function readJunit(file: string): readonly string[] {
     'for c in e.parse(sys.argv[1]).getroot().iter("testcase"):\n' +
     ' kinds = [k.tag for k in c]\n' +
     ' print(c.get("name").split(":")[0], kinds[0] if kinds else "pass")\n'
-  const ran = run(['python3', '-c', script, file])
+  const ran = run(['/usr/bin/python3', '-c', script, file])
   if (ran.code !== 0) throw new Error(ran.stderr)
   return ran.stdout.trim().split('\n')
 }
