@@ -23,9 +23,13 @@ const verbs = ['STATUS', 'ADD', 'CHECK', 'DEL', 'GC']
 
 /** One asset a verb: what GC needs costs ADD nothing. Names that start less often have one. */
 const bundles = [
-  ...verbs.map((verb) => ({ name: `plugin.${verb}`, entry: `main-${verb.toLowerCase()}.ts` })),
-  { name: 'chained', entry: 'main-chained.ts' },
-  { name: 'loopback', entry: 'main-loopback.ts' },
+  ...verbs.map((verb) => ({
+    name: `plugin.${verb}`,
+    entry: `plugin/main-${verb.toLowerCase()}.ts`,
+  })),
+  { name: 'chained', entry: 'plugin/main-chained.ts' },
+  { name: 'loopback', entry: 'plugin/main-loopback.ts' },
+  { name: 'cli', entry: 'cli/main.ts' },
 ]
 const assetsOf = (ending) =>
   Object.fromEntries(
@@ -119,7 +123,7 @@ async function bundle() {
   const pluginOf = ({ name, entry }) =>
     esbuild.build({
       ...common,
-      entryPoints: [path.join(root, 'src/plugin', entry)],
+      entryPoints: [path.join(root, 'src', entry)],
       outfile: path.join(work, `${name}.js`),
       charset: 'ascii',
       metafile: true,
@@ -141,7 +145,8 @@ async function bundle() {
       define: { ...define, TULLE_CACHE_VARIABLE: JSON.stringify(cacheVariable) },
     }),
   ])
-  const inputs = new Set(plugins.flatMap(({ metafile }) => Object.keys(metafile.inputs)))
+  const ofPlugin = plugins.filter((_, at) => bundles[at].entry.startsWith('plugin/'))
+  const inputs = new Set(ofPlugin.flatMap(({ metafile }) => Object.keys(metafile.inputs)))
   const file = path.join(work, 'plugin-inputs.json')
   fs.writeFileSync(file, JSON.stringify([...inputs].sort(), undefined, 1))
   return cacheVariable

@@ -2,6 +2,7 @@ import { writeSync } from 'node:fs'
 import { basename } from 'node:path/posix'
 import { getAsset, getRawAsset } from 'node:sea'
 import { Script } from 'node:vm'
+import type { ToolCall } from './cli/command.ts'
 import { code, formatFault } from './cni/fault.ts'
 import { formatVersions, newestVersion } from './cni/version.ts'
 import { loadNative, type Native } from './kernel/native.ts'
@@ -59,15 +60,23 @@ const verbs = ['ADD', 'DEL', 'CHECK', 'STATUS', 'GC']
 
 function runPlugin(asked: string, native: Native): 0 | 1 {
   const verb = verbs.includes(asked) ? asked : 'STATUS'
-  const name = assetOf[plugin] === 'plugin' ? `plugin.${verb}` : assetOf[plugin]
-  const filename = `${name}.js`
-  const script = new Script(getAsset(filename, 'latin1'), { filename, ...cacheOf(name) })
-  const module: { exports: { main?: Run } } = { exports: {} }
-  const load = script.runInThisContext() as (...words: unknown[]) => void
-  load(module.exports, require, module)
-  const number = module.exports.main?.({ native, plugin }) ?? 1
+  const { exported, script } = load<Run>(
+    assetOf[plugin] === 'plugin' ? `plugin.${verb}` : assetOf[plugin],
+  )
+  const number = exported.main?.({ native, plugin }) ?? 1
   keepCache(script)
   return number
+}
+
+type Loaded<Main> = { readonly exported: { readonly main?: Main }; readonly script: Script }
+
+function load<Main>(name: string): Loaded<Main> {
+  const filename = `${name}.js`
+  const script = new Script(getAsset(filename, 'latin1'), { filename, ...cacheOf(name) })
+  const module: { exports: { main?: Main } } = { exports: {} }
+  const fill = script.runInThisContext() as (...words: unknown[]) => void
+  fill(module.exports, require, module)
+  return { exported: module.exports, script }
 }
 
 /** An asset that no cache was made for is compiled from source: slower, no less right. */
@@ -90,14 +99,15 @@ function keepCache(script: Script): void {
 function runCommand(words: readonly string[]): void {
   if (words.length === 0) writeSync(2, aboutLine())
   else if (words[0] === '--version') writeSync(1, `tulle ${TULLE_VERSION}\n`)
-  else {
-    writeSync(
-      2,
-      `Cannot run "${words.join(' ')}": there is "tulle --version"; verbs come by CNI_COMMAND\n`,
-    )
-    process.exitCode = 1
-  }
+  else process.exitCode = runTool(words)
 }
+
+/** The operator's tool. It is told the names, as this is the one place that has the list. */
+function runTool(words: readonly string[]): number {
+  const node = { loadNative, pluginNames: Object.keys(assetOf), version: TULLE_VERSION }
+  return load<Tool>('cli').exported.main?.({ ...node, words }) ?? 1
+}
+type Tool = (called: ToolCall) => number
 
 /**
  * nerdctl reads the version out of firewall's line, and asks it for ingressPolicy from 1.7.1 on:

@@ -15,6 +15,17 @@ export type Native = {
   readonly writeIn: (netnsFd: number, path: string, text: string) => number
   readonly lock: (fd: number, how: number, limitMilliseconds: number) => number
   readonly exit: (code: number) => never
+} & Spaces
+
+/**
+ * unshare(2), setns(2), mount(2), umount2(2) with MNT_DETACH, for this thread: only for a process
+ * that stays in its namespaces, as kernel/throw-away-node.ts does.
+ */
+type Spaces = {
+  readonly unshare: (flags: number) => number
+  readonly enterNamespace: (fd: number, flags: number) => number
+  readonly mount: (source: string, target: string, type: string, flags: number) => number
+  readonly unmount: (target: string) => number
 }
 
 /**

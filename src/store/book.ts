@@ -36,3 +36,26 @@ export function bookOf(db: Database, network: string): Book {
     },
   }
 }
+
+/** One address that somebody holds. */
+export type Lease = {
+  readonly network: string
+  readonly address: Address
+  /** "first-last" of the range that it came from, or "adopted". */
+  readonly pool: string
+  readonly container: string
+  /** Empty for leases that host-local kept before 0.8. */
+  readonly ifname: string
+}
+
+/** Every address that is held, of all networks, in the order of networks and addresses. */
+export const leasesOf = (db: Database): readonly Lease[] =>
+  db
+    .all('select * from address where container is not null order by network, address')
+    .map((row) => ({
+      network: String(row.network),
+      address: addressOfKey(String(row.address)),
+      pool: String(row.pool),
+      container: String(row.container),
+      ifname: String(row.ifname ?? ''),
+    }))

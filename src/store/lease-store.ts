@@ -1,7 +1,7 @@
 import { type Address, addressKey, parseAddress } from '../base/address.ts'
 import type { Attachment, AttachmentId } from '../datapath/attachment.ts'
 import type { Book, Cursor } from '../ipam/allocate.ts'
-import { addressOfKey, bookOf } from './book.ts'
+import { addressOfKey, bookOf, type Lease, leasesOf } from './book.ts'
 import { Database, isCorrupt, type Lock, recordOf } from './database.ts'
 import { ExtrasTable, extrasSchema } from './extras-table.ts'
 import { hostPortSchema } from './host-port-table.ts'
@@ -154,6 +154,10 @@ export class LeaseStore {
   /** The pools' book of one network, as `ipam/allocate` asks it. */
   book(network: string): Book {
     return bookOf(this.#db, network)
+  }
+
+  leases(): readonly Lease[] {
+    return leasesOf(this.#db)
   }
 
   /** As `hold`, for leases that another program keeps: `adopted` tells of them. */

@@ -40,6 +40,10 @@ export class FakeNative {
       writeIn: absent,
       lock: absent,
       exit: absent,
+      unshare: absent,
+      enterNamespace: absent,
+      mount: absent,
+      unmount: absent,
     }
   }
 

@@ -1,11 +1,11 @@
 // The least native code that Node lacks (DESIGN D3): a netlink socket inside a network namespace, a
-// sysctl inside one, flock(2) with a time limit, and _exit(2). Node-API 8, no C++, everything
-// synchronous on the calling thread. Every function answers a number ≥ 0, or -errno; JavaScript
-// makes the sentence (kernel/errno.ts).
+// sysctl inside one, flock(2) with a time limit, _exit(2), and namespaces for the operator's tool.
+// Node-API 8, no C++, everything synchronous on the calling thread. Every function answers a number
+// ≥ 0, or -errno; JavaScript makes the sentence (kernel/errno.ts).
 //
 // setns(2) moves only the calling thread, so each function that enters a namespace leaves it before
-// it returns: no JavaScript ever runs inside a foreign namespace, and libuv's pool threads are
-// never born in one.
+// it returns (all but enterNamespace and unshare, which the plugin does not call): no JavaScript of
+// a plugin ever runs inside a foreign namespace, and libuv's pool threads are never born in one.
 #define _GNU_SOURCE
 #define NAPI_VERSION 8
 #include <errno.h>
@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -198,6 +199,36 @@ static napi_value lock(napi_env env, napi_callback_info info) {
   return answer(env, result);
 }
 
+// The operator's conformance tool works in namespaces of its own, for as long as it lives; it runs
+// on this thread alone, and children are born on it. unshare(flags), enterNamespace(fd, flags),
+// mount(source, target, type, flags), unmount(target).
+static napi_value unshare_thread(napi_env env, napi_callback_info info) {
+  ARGUMENTS(1);
+  return outcome(env, unshare(number(env, argument[0])));
+}
+
+static napi_value enter_namespace(napi_env env, napi_callback_info info) {
+  ARGUMENTS(2);
+  return outcome(env, setns(number(env, argument[0]), number(env, argument[1])));
+}
+
+static napi_value mount_at(napi_env env, napi_callback_info info) {
+  ARGUMENTS(4);
+  char words[3][512];
+  for (int at = 0; at < 3; at++)
+    if (path_of(env, argument[at], words[at], sizeof words[at]) != 0)
+      return answer(env, -ENAMETOOLONG);
+  unsigned long flags = (unsigned long)number(env, argument[3]);
+  return outcome(env, mount(words[0], words[1], words[2], flags, NULL));
+}
+
+static napi_value unmount_at(napi_env env, napi_callback_info info) {
+  ARGUMENTS(1);
+  char path[512];
+  if (path_of(env, argument[0], path, sizeof path) != 0) return answer(env, -ENAMETOOLONG);
+  return outcome(env, umount2(path, MNT_DETACH));
+}
+
 // exit(code): ends the process without tearing the engine down (1 to 4 ms of nothing that anybody
 // needs).
 static napi_value leave_process(napi_env env, napi_callback_info info) {
@@ -214,7 +245,9 @@ NAPI_MODULE_INIT() {
       FUNCTION("send", send_bytes),    FUNCTION("receive", receive),
       FUNCTION("close", close_fd),     FUNCTION("readIn", read_in),
       FUNCTION("writeIn", write_in),   FUNCTION("lock", lock),
-      FUNCTION("exit", leave_process),
+      FUNCTION("exit", leave_process), FUNCTION("unshare", unshare_thread),
+      FUNCTION("mount", mount_at),     FUNCTION("unmount", unmount_at),
+      FUNCTION("enterNamespace", enter_namespace),
   };
   napi_define_properties(env, exports, sizeof functions / sizeof *functions, functions);
   return exports;
