@@ -18,11 +18,10 @@ import { breachesOfSource, readSource } from './rooms-source.mjs'
 /** wire/netlink is the base of its neighbours in wire/: the one import between siblings. */
 const siblingBase = 'wire/netlink'
 /** What a plugin may hold, because it starts for every pod: its weight is start-up time. */
-const pluginRooms = new Set(
-  'plugin base wire/netlink wire/rtnl wire/nft wire/conntrack cni ipam datapath overlay kernel store'.split(
-    ' ',
-  ),
-)
+const pluginRooms = new Set([
+  ...['base', 'wire/netlink', 'wire/rtnl', 'wire/nft', 'wire/conntrack'],
+  ...['cni', 'ipam', 'datapath', 'overlay', 'kernel', 'store', 'plugin'],
+])
 const wiringRooms = new Set(['plugin', 'agent', 'cli'])
 
 /**
