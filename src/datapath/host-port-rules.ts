@@ -72,7 +72,7 @@ const free = register(8)
 const destinationPort = { base: 'transport', offset: 2, length: 2 } as const
 const wordsOf = (family: Family): number => (family === 4 ? 1 : 4)
 
-/** Protocol and port are loaded from this register on, behind what was loaded before. */
+/** Protocol and port are loaded from this register on, and sought with what is before them. */
 const forward = (family: Family, set: string, word: number): readonly Expression[] => [
   meta('l4proto', register(word)),
   payload(destinationPort, register(word + 1)),

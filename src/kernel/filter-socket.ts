@@ -29,6 +29,7 @@ import {
   getTable,
   type TableName,
 } from '../wire/nft/table.ts'
+import { ElementTaken } from './element-taken.ts'
 import type { Native } from './native.ts'
 import { NETLINK_NETFILTER, NetlinkSocket } from './netlink-socket.ts'
 import { errno, KernelRefusal } from './refusal.ts'
@@ -37,19 +38,6 @@ type Refusal = {
   readonly at: number
   readonly errno: number
   readonly kernelText: string | undefined
-}
-
-/** Another attachment has this element: `owner` is its name, as far as a comment holds it. */
-export class ElementTaken extends Error {
-  override name = 'ElementTaken'
-  readonly element: Element
-  readonly owner: string
-
-  constructor(element: Element, owner = 'somebody who left no name') {
-    super(`Cannot add an element of ${element.set}: ${owner} has it`)
-    this.element = element
-    this.owner = owner
-  }
 }
 
 /**
@@ -126,8 +114,12 @@ export class FilterSocket {
     for (const { name } of chains) this.#dropChain(name)
   }
 
-  /** All at once; if that is refused because one is gone already, one by one. */
-  deleteElements(elements: readonly Element[]): void {
+  /**
+   * All at once; if that is refused because one is gone already, one by one. What another has under
+   * an exclusive key stays: this one's was refused then.
+   */
+  deleteElements(all: readonly Element[]): void {
+    const elements = all.filter((element) => !this.#rivalOf(element))
     if (elements.length === 0) return
     const refusal = this.#commit(elements.map(deleteElement))
     if (!refusal) return
@@ -190,12 +182,17 @@ export class FilterSocket {
     return fared.answers.flatMap(({ body }) => decodeElements(body))[0]
   }
 
+  /** What another attachment has under an exclusive key. */
+  #rivalOf(element: Element): ObservedElement | undefined {
+    const there = element.isExclusive ? this.#observe(element) : undefined
+    return there?.comment === cutComment(element.comment ?? '') ? undefined : there
+  }
+
   /** What killed processes have left under these keys. */
-  #dropStale({ name, elements }: Holding): void {
-    const own = cutComment(name)
-    for (const element of elements.filter(({ isExclusive }) => isExclusive)) {
-      const there = this.#observe(element)
-      if (there && there.comment !== own) throw new ElementTaken(element, there.comment)
+  #dropStale({ elements }: Holding): void {
+    for (const element of elements) {
+      const rival = this.#rivalOf(element)
+      if (rival) throw new ElementTaken(element, rival.comment)
     }
     this.deleteElements(elements.filter(({ isShared }) => !isShared))
   }

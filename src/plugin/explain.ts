@@ -1,6 +1,6 @@
 import { code, type Fault } from '../cni/fault.ts'
 import { portOfElement } from '../datapath/host-ports.ts'
-import { ElementTaken } from '../kernel/filter-socket.ts'
+import { ElementTaken } from '../kernel/element-taken.ts'
 import { StoreBroken, StoreBusy, sqliteCode } from '../store/database.ts'
 import { explainWithoutStore } from './explain-kernel.ts'
 import { portTaken } from './port-taken.ts'

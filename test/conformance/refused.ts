@@ -14,8 +14,15 @@ import { inPairs } from '../support/pairs.ts'
 import { watchResidue } from '../support/residue.ts'
 import { errorFaults, resultFaults } from '../support/shape.ts'
 
-const network = (host: Host, mode: Mode): Json =>
-  netconf(host, { mode, families: 'dual', keys: { ipMasq: true } })
+const network = (host: Host, mode: Mode, keys: Json = {}): Json =>
+  netconf(host, { mode, families: 'dual', keys: { ipMasq: true, ...keys } })
+
+/** With all that a pod can have besides: whatever of it was done is undone too. */
+const withExtras = (host: Host, mode: Mode): Json => {
+  const port = { hostPort: 8080, containerPort: 80 }
+  const portMappings = [port, { ...port, protocol: 'udp' }]
+  return network(host, mode, { runtimeConfig: { portMappings } })
+}
 
 /** What the kernel or a disk says at such a call when it is out of order. */
 const errnoOf: Readonly<Record<string, readonly string[]>> = {
@@ -35,9 +42,9 @@ const errnoOf: Readonly<Record<string, readonly string[]>> = {
 /** An ADD that fails leaves nothing, by itself; one that goes on gives a good result. */
 async function expectNothing(t: Test, mode: Mode, place: Place, errno: string): Promise<void> {
   await withHost(async (host) => {
-    const conf = network(host, mode)
+    const conf = withExtras(host, mode)
     const [living, pod] = [host.pod(), host.pod()]
-    if (place.when % 2 === 0) await addedLater(living, conf)
+    if (place.when % 2 === 0) await addedLater(living, network(host, mode))
     const left = watchResidue(host, [living.netns, pod.netns])
     const at = `${errno} at ${place.name} ${place.when}`
     const ran = await attachLater('ADD', pod, conf, refusedAt(place, errno))
@@ -54,7 +61,7 @@ async function expectNothing(t: Test, mode: Mode, place: Place, errno: string): 
 /** A DEL that fails says so, and the next one finishes the work. */
 async function expectRepeatable(t: Test, mode: Mode, place: Place, errno: string): Promise<void> {
   await withHost(async (host) => {
-    const conf = network(host, mode)
+    const conf = withExtras(host, mode)
     const pod = host.pod()
     const left = watchResidue(host, [pod.netns])
     await addedLater(pod, conf)
@@ -69,7 +76,7 @@ async function expectRepeatable(t: Test, mode: Mode, place: Place, errno: string
 async function placesFor(t: Test, mode: Mode, verb: 'ADD' | 'DEL'): Promise<readonly Place[]> {
   const places: Place[] = []
   await withHost((host) => {
-    const conf = network(host, mode)
+    const conf = withExtras(host, mode)
     const pod = host.pod()
     if (verb === 'DEL') added(pod, conf)
     places.push(...placesOf(host, refusable, (extra) => attach(verb, pod, conf, extra)))

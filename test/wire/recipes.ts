@@ -119,6 +119,11 @@ const routeRecipes: readonly Recipe[] = [
     'ip -6 route add default via fe80::1 dev br0 onlink proto 116',
     RTR.newRoute,
   ),
+  sent(
+    'route-add-local',
+    'ip -6 route add local ::1 dev br0 table local proto 116 metric 4096',
+    RTR.newRoute,
+  ),
   sent('route-get', 'ip route get fibmatch 192.0.2.77', RTR.getRoute),
   sent('route-dump', 'ip route show table all', RTR.getRoute),
 ]
@@ -282,6 +287,20 @@ ${guard} meta protocol ip6 ip6 saddr :: iifname . ether saddr @mac accept commen
 ${guard} meta protocol arp arp saddr ip 0.0.0.0 accept comment "probe"
 `
 
+/** What host ports add to that: a map with values, fib, connection labels, nat. */
+const portsRule = 'add rule inet tulle ports'
+const portsTable = `create table inet tulle
+create map inet tulle hostport4 { type inet_proto . inet_service : ipv4_addr . inet_service; }
+create chain inet tulle ports
+create chain inet tulle out { type nat hook output priority -90; }
+add rule inet tulle out fib daddr type local jump ports comment "local"
+${portsRule} meta nfproto ipv4 dnat ip to meta l4proto . th dport map @hostport4 comment "dnat"
+${portsRule} ct label set 127 comment "set"
+${portsRule} ct label 127 return comment "is set"
+${portsRule} oifname != "lo" drop comment "not lo"
+`
+const portElement = '{ tcp . 8080 comment "net/id/eth0" : 10.1.0.5 . 80 }'
+
 const element = '{ "tulA" . 0a:58:0a:01:00:05 . 10.1.0.5 comment "net/id/eth0" }'
 const jump = '{ "tulA" comment "net/id/eth0" : jump own-address }'
 const elements =
@@ -307,6 +326,11 @@ const nftList = (name: string, command: string, keep: number, way: Recipe['way']
 
 const nftRecipes: readonly Recipe[] = [
   { ...nft('nft-table-inet', inetTable, NFT.newTable), before: [] },
+  { ...nft('nft-table-ports', portsTable, NFT.newTable), before: [] },
+  {
+    ...nft('nft-element-add-value', `create element inet tulle hostport4 ${portElement}\n`, 12),
+    before: [{ nft: portsTable }],
+  },
   { ...nft('nft-table-bridge', bridgeTable, NFT.newTable), before: [] },
   nft('nft-element-add', `create element inet tulle source4 ${element}\n`, NFE.newElement),
   nft('nft-element-add-verdict', `create element inet tulle guarded ${jump}\n`, NFE.newElement),

@@ -20,7 +20,6 @@ import { errno, KernelRefusal } from '../../kernel/refusal.ts'
 import { Sysctls } from '../../kernel/sysctl.ts'
 import type { LeaseStore } from '../../store/lease-store.ts'
 import type { Flow } from '../../wire/conntrack/flow.ts'
-import { tableLocal } from '../../wire/rtnl/route.ts'
 import type { Call } from '../context.ts'
 import { closeLoopback, localnetOf, openLoopback } from '../loopback-ports.ts'
 import { portTaken } from '../port-taken.ts'
@@ -33,7 +32,7 @@ export const hostPorts: Part<HostPorts> = {
     if (extras.hostPorts) openLoopback(call, extras.hostPorts, host)
     // A client that goes on sending is known as one of a pod that is gone, or of the host itself.
     forgetFlows(call, extras, ({ host: bound }, { original: { target } }) =>
-      bound ? sameAddress(bound, target) : host.routeTo(target)?.table === tableLocal,
+      bound ? sameAddress(bound, target) : host.routeTo(target)?.isLocal === true,
     )
   },
   remove(call, extras, store) {

@@ -31,7 +31,7 @@ const CTA_PROTO_SRC_PORT = 2
 const CTA_PROTO_DST_PORT = 3
 const CTA_FILTER_ORIG_FLAGS = 1
 const CTA_FILTER_REPLY_FLAGS = 2
-/** Which parts of a tuple the kernel compares (linux/netfilter/nf_conntrack_common.h is silent). */
+/** Which parts of a tuple the kernel compares (net/netfilter/nf_internals.h of the kernel). */
 const CTA_FILTER_F_CTA_PROTO_NUM = 1 << 3
 const CTA_FILTER_F_CTA_PROTO_DST_PORT = 1 << 5
 

@@ -8,7 +8,7 @@ import {
   type Query,
 } from '../netlink/message.ts'
 import type { IfIndex } from './link.ts'
-import { protocolTulle, RTM_NEWROUTE, tableLocal } from './route.ts'
+import { protocolTulle, RTM_NEWROUTE, RTN_LOCAL, tableLocal } from './route.ts'
 
 // "local ::1 dev LINK table local proto 116 metric 4096": linux/rtnetlink.h.
 const RTM_DELROUTE = 25
@@ -16,7 +16,6 @@ const RTA_DST = 1
 const RTA_OIF = 4
 const RTA_PRIORITY = 6
 const AF_INET6 = 10
-const RTN_LOCAL = 2
 /** Behind the kernel's own route to `lo`, which has 0. */
 const metric = 4096
 

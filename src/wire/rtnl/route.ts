@@ -33,6 +33,7 @@ const RTA_TABLE = 15
 const RTAX_MTU = 2
 const RTAX_ADVMSS = 8
 const RTN_UNICAST = 1
+export const RTN_LOCAL = 2
 const RTNH_F_ONLINK = 4
 const RTM_F_FIB_MATCH = 0x2000
 export const scopeLink = 253
@@ -133,6 +134,8 @@ export type ObservedRoute = {
   readonly table: number
   readonly protocol: number
   readonly priority: number
+  /** To an address of this host (RTN_LOCAL), whatever table the kernel says that it is in. */
+  readonly isLocal?: true
 }
 
 export function decodeRoute(bytes: Uint8Array): ObservedRoute | undefined {
@@ -142,7 +145,8 @@ export function decodeRoute(bytes: Uint8Array): ObservedRoute | undefined {
   reader.u16()
   const shortTable = reader.u8()
   const protocol = reader.u8()
-  reader.u16()
+  reader.u8()
+  const type = reader.u8()
   reader.u32()
   if (family !== 2 && family !== 10) return undefined
   const found = readAttributes(reader.rest())
@@ -159,5 +163,6 @@ export function decodeRoute(bytes: Uint8Array): ObservedRoute | undefined {
     table: table ? readU32(table) : shortTable,
     protocol,
     priority: priority ? readU32(priority) : 0,
+    ...(type === RTN_LOCAL ? { isLocal: true } : {}),
   }
 }

@@ -9,6 +9,9 @@ const registerAttributes: Readonly<Record<string, readonly number[]>> = {
   bitwise: [1, 2],
   lookup: [2, 3],
   immediate: [1],
+  fib: [1],
+  ct: [1, 4],
+  nat: [3, 5],
 }
 
 /** Lines of a rule ("4/1:2/2/1 = 00000001") with each register as "verdict" or "word 0". */

@@ -67,6 +67,34 @@ const rows: readonly Omit<GoldenRow, 'shape'>[] = [
     but: userData([], '000402000000010400000000060400000000'),
   },
   {
+    golden: 'nft-table-ports',
+    at: 2,
+    ours: newSet({
+      ...inet,
+      set: 'hostport4',
+      key: ['inet_proto', 'inet_service'],
+      verdicts: false,
+      value: ['ipv4_addr', 'inet_service'],
+      id: 1,
+    }),
+    but: userData(
+      [],
+      '000400000000010400000000030800040d0000000100040800040d0000000100060400000000',
+    ),
+  },
+  {
+    golden: 'nft-element-add-value',
+    at: 1,
+    ours: newElement({
+      ...inet,
+      set: 'hostport4',
+      key: concatenate([bytes('06'), bytes('1f90')]),
+      value: concatenate([bytes('0a010005'), bytes('0050')]),
+      comment: 'net/id/eth0',
+    }),
+    but: setId(1),
+  },
+  {
     golden: 'nft-table-bridge',
     at: 2,
     ours: newSet({

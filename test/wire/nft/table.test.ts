@@ -2,7 +2,14 @@ import { test } from 'tap'
 import { attribute, text } from '../../../src/wire/netlink/attribute.ts'
 import { decodeReplies } from '../../../src/wire/netlink/message.ts'
 import {
+  connectionLabels,
+  dataMap,
+  destinationNat,
+  destinationType,
+  differs,
   equals,
+  immediate,
+  labelConnection,
   lookup,
   mask,
   masquerade,
@@ -45,6 +52,8 @@ const isFrom = (type: string) => [meta('protocol', word(0)), equals(word(0), byt
 const nfproto = (family: string) => [meta('nfproto', word(0)), equals(word(0), bytes(family))]
 const etherSource = payload({ base: 'link', offset: 6, length: 6 }, word(4))
 const ipv6Source = payload({ base: 'network', offset: 8, length: 16 }, word(0))
+
+const label = bytes(`${'00'.repeat(15)}80`)
 
 const rows: readonly Omit<GoldenRow, 'shape'>[] = [
   {
@@ -153,6 +162,76 @@ const rows: readonly Omit<GoldenRow, 'shape'>[] = [
     golden: 'nft-table-inet',
     at: 16,
     ours: newRule(chain('masquerade-1'), { comment: 'the rest', expressions: [masquerade()] }),
+  },
+  {
+    golden: 'nft-table-ports',
+    at: 4,
+    ours: newChain({ ...chain('out'), type: 'nat', hook: 'output', priority: -90 }),
+    but: { why: hookFirst },
+  },
+  {
+    golden: 'nft-table-ports',
+    at: 5,
+    ours: newRule(chain('out'), {
+      comment: 'local',
+      expressions: [
+        destinationType(word(0)),
+        equals(word(0), bytes('02000000')),
+        verdict({ jump: 'ports' }),
+      ],
+    }),
+    but: { why: dataFirst },
+  },
+  {
+    golden: 'nft-table-ports',
+    at: 6,
+    ours: newRule(chain('ports'), {
+      comment: 'dnat',
+      expressions: [
+        ...nfproto('02'),
+        meta('l4proto', word(0)),
+        payload({ base: 'transport', offset: 2, length: 2 }, word(1)),
+        dataMap('hostport4', word(0), word(0)),
+        destinationNat(4, { address: word(0), port: word(1) }),
+      ],
+    }),
+    but: setId('4/1:5/2/4', 1),
+  },
+  {
+    golden: 'nft-table-ports',
+    at: 7,
+    ours: newRule(chain('ports'), {
+      comment: 'set',
+      expressions: [immediate(word(0), label), labelConnection(word(0))],
+    }),
+    but: { why: dataFirst },
+  },
+  {
+    golden: 'nft-table-ports',
+    at: 8,
+    ours: newRule(chain('ports'), {
+      comment: 'is set',
+      expressions: [
+        connectionLabels(word(0)),
+        mask(word(0), label),
+        differs(word(0), new Uint8Array(16)),
+        verdict('return'),
+      ],
+    }),
+    but: { why: dataFirst },
+  },
+  {
+    golden: 'nft-table-ports',
+    at: 9,
+    ours: newRule(chain('ports'), {
+      comment: 'not lo',
+      expressions: [
+        meta('oifname', word(0)),
+        differs(word(0), bytes(`6c6f${'00'.repeat(14)}`)),
+        verdict('drop'),
+      ],
+    }),
+    but: { why: dataFirst },
   },
   {
     golden: 'nft-table-bridge',

@@ -4,6 +4,7 @@ import { type Address, formatAddress } from '../../../src/base/address.ts'
 import { formatPrefix } from '../../../src/base/prefix.ts'
 import { attribute, nested, u32 } from '../../../src/wire/netlink/attribute.ts'
 import { decodeReplies } from '../../../src/wire/netlink/message.ts'
+import { newLocalRoute } from '../../../src/wire/rtnl/local-route.ts'
 import {
   decodeRoute,
   dumpRoutes,
@@ -48,6 +49,11 @@ const rows: readonly Omit<GoldenRow, 'shape'>[] = [
       priority: 77,
     }),
     but: { why: tableTwice, ...table },
+  },
+  {
+    golden: 'route-add-local',
+    ours: newLocalRoute(br0),
+    but: { why: 'attributes in another order' },
   },
   {
     golden: 'route-add-table',
