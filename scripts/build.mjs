@@ -24,6 +24,7 @@ const verbs = ['STATUS', 'ADD', 'CHECK', 'DEL', 'GC']
 const bundles = [
   ...verbs.map((verb) => ({ name: `plugin.${verb}`, entry: `main-${verb.toLowerCase()}.ts` })),
   { name: 'chained', entry: 'main-chained.ts' },
+  { name: 'ipam', entry: 'main-ipam.ts' },
 ]
 const assetsOf = (ending) =>
   Object.fromEntries(

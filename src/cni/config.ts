@@ -33,6 +33,9 @@ export type IpamConfig = Partial<RangeConfig> & {
   readonly type?: string
   readonly ranges?: readonly (readonly RangeConfig[])[]
   readonly routes?: readonly RouteConfig[]
+  /** Of `static`. */
+  readonly addresses?: readonly { readonly address: string; readonly gateway?: string }[]
+  readonly dns?: Dns
   readonly dataDir?: string
   readonly resolvConf?: string
 }
@@ -63,6 +66,7 @@ export type NetworkConfig = {
   readonly ipMasqBackend?: string
   readonly nonMasqueradeCIDRs?: readonly string[]
   readonly spoofCheck?: boolean
+  readonly macspoofchk?: boolean
   readonly bridge?: string
   readonly isGateway?: boolean
   readonly isDefaultGateway?: boolean

@@ -7,6 +7,7 @@ import type { Native } from '../kernel/native.ts'
 import { errno, KernelRefusal } from '../kernel/refusal.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
 import { LeaseStore } from '../store/lease-store.ts'
+import { configFor } from './called.ts'
 import { printNote } from './streams.ts'
 
 /** Names that the executable answers to; by each it reads and does what that plugin does. */
@@ -14,6 +15,9 @@ export type PluginName =
   | 'tulle'
   | 'bridge'
   | 'ptp'
+  | 'flannel'
+  | 'host-local'
+  | 'static'
   | 'portmap'
   | 'bandwidth'
   | 'tuning'
@@ -41,7 +45,7 @@ export function readCall(called: Called, environment: Environment, input: string
     ...called,
     environment,
     input,
-    config,
+    config: configFor(called.plugin, config),
     id: { network: config.name, container, ifname },
     note: printNote,
   }
@@ -58,8 +62,10 @@ export function dataDirOf({ ipam, dataDir }: NetworkConfig): string {
   return chosen === undefined || chosen === '' ? defaultDataDir : chosen
 }
 
-/** The IPAM that Tulle is itself; no type at all means no addresses. */
-export const isBuiltIn = (ipam: NetworkConfig['ipam']): boolean => ipam?.type === 'host-local'
+/** The IPAM plugins that Tulle is itself; no type at all means no addresses. */
+export const isHostLocal = (ipam: NetworkConfig['ipam']): boolean => ipam?.type === 'host-local'
+export const isStatic = (ipam: NetworkConfig['ipam']): boolean => ipam?.type === 'static'
+const isBuiltIn = (ipam: NetworkConfig['ipam']): boolean => isHostLocal(ipam) || isStatic(ipam)
 
 /** Name of an external IPAM plugin, if one is configured; never ourselves, without end. */
 export const delegateOf = ({ ipam, type }: NetworkConfig): string | undefined =>

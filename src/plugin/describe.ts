@@ -120,7 +120,7 @@ function routesOf(
   return [...wanted, ...defaults]
 }
 
-function attachedRoute(route: RouteConfig, at: number): AttachedRoute {
+export function attachedRoute(route: RouteConfig, at: number): AttachedRoute {
   const destination = parsePrefix(route.dst)
   if (!destination)
     throw invalid(`ipam.routes[${at}].dst`, route.dst, 'a network such as 0.0.0.0/0')
@@ -163,14 +163,17 @@ const invalid = (path: string, found: unknown, accepted: string): Error =>
     `${path} is ${show(found)}; accepted: ${accepted}`,
   )
 
+/** Names that we answer to and that are no IPAM: run as one, they would run themselves again. */
+const interfaceMakers = ['tulle', 'bridge', 'ptp', 'flannel']
+
 /** Refuses combinations that no attachment can have, before anything is done. */
 export function refuseUnfit(config: NetworkConfig): void {
   const { type, mode, promiscMode, hairpinMode, ipam, cniVersion } = config
   const hasIpam = Boolean(ipam?.type)
   if (ipam && !hasIpam && Object.keys(ipam).length > 0)
     throw invalid('ipam.type', ipam.type, '"host-local", or the name of an IPAM plugin in CNI_PATH')
-  if (hasIpam && ipam?.type === type)
-    throw invalid('ipam.type', type, '"host-local", or an IPAM plugin other than this one')
+  if (hasIpam && (ipam?.type === type || interfaceMakers.includes(ipam?.type ?? '')))
+    throw invalid('ipam.type', ipam?.type, '"host-local", or an IPAM plugin other than this one')
   if (!hasIpam && mode !== 'bridge')
     throw invalid(
       'ipam',

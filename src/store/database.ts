@@ -154,7 +154,7 @@ function refuseCut(db: DatabaseSync, path: string): void {
 }
 
 /** Node's own recursive mkdir tries for ever where a parent can't be made (under /proc, say). */
-function makeFolder(folder: string): void {
+export function makeFolder(folder: string): void {
   try {
     mkdirSync(folder, { mode: 0o755 })
   } catch (refusal) {

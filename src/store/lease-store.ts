@@ -33,6 +33,12 @@ create table cursor(
 const adoptedTurn = -1
 
 export type Held = { readonly address: Address; readonly pool: string }
+export type HeldAddress = {
+  readonly address: Address
+  readonly container: string
+  readonly ifname: string
+  readonly isAdopted: boolean
+}
 
 /** Attachments and leases of every network that shares one data directory, in one transaction. */
 export class LeaseStore {
@@ -154,7 +160,7 @@ export class LeaseStore {
     return bookOf(this.#db, network)
   }
 
-  /** As `hold`, for leases that another program keeps: `adopted` tells of them. */
+  /** As `hold`, for leases that another program keeps: `held` tells which. */
   adopt(id: AttachmentId, lease: Held): void {
     this.hold(id, [lease])
     this.#db.run(
@@ -165,15 +171,20 @@ export class LeaseStore {
     )
   }
 
-  /** Adopted leases that are held still. */
-  adopted(network: string): readonly Address[] {
+  /** Every address of the network that somebody holds. */
+  held(network: string): readonly HeldAddress[] {
     return this.#db
       .all(
-        'select address from address where network = ? and container is not null and turn = ?',
+        'select address, container, ifname, turn from address ' +
+          'where network = ? and container is not null',
         network,
-        adoptedTurn,
       )
-      .map(({ address }) => addressOfKey(String(address)))
+      .map(({ address, container, ifname, turn }) => ({
+        address: addressOfKey(String(address)),
+        container: String(container),
+        ifname: String(ifname),
+        isAdopted: turn === adoptedTurn,
+      }))
   }
 
   /** Gives one address back. */
