@@ -61,6 +61,8 @@ export type NetworkConfig = {
   readonly name: string
   readonly type?: string
   readonly mode?: 'routed' | 'bridge'
+  /** Not a key: set by the name ptp, whose pods have their subnet's prefix. */
+  readonly podPrefix?: 'subnet' | undefined
   readonly mtu?: number
   readonly ipMasq?: boolean
   readonly ipMasqBackend?: string

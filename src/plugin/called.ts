@@ -9,12 +9,21 @@ export function configFor(plugin: PluginName, config: NetworkConfig): NetworkCon
   switch (plugin) {
     case 'bridge':
       return { ...asReference(config), mode: 'bridge' }
+    case 'ptp':
+      return { ...asPtp(asReference(config)), mode: 'routed', podPrefix: 'subnet' }
     case 'host-local':
     case 'static':
       return asIpam(plugin, config)
     default:
-      return config
+      // Nobody can ask for it by a key.
+      return config.podPrefix === undefined ? config : { ...config, podPrefix: undefined }
   }
+}
+
+/** Keys of the bridge say nothing to ptp. */
+function asPtp(config: NetworkConfig): NetworkConfig {
+  const { bridge: _bridge, isGateway: _is, isDefaultGateway: _default, ...rest } = config
+  return rest
 }
 
 /** Whoever calls may know us by another name; what its own keys say of interfaces is not for us. */

@@ -13,6 +13,7 @@ import type {
   BridgeWish,
 } from '../datapath/attachment.ts'
 import { identityOf } from '../datapath/identity.ts'
+import { prefixBitsOf } from '../datapath/wiring.ts'
 import type { Link } from '../wire/rtnl/observed-link.ts'
 
 /** An address that IPAM gave, built in or not. */
@@ -46,6 +47,7 @@ export function describeAttachment(source: Source): Attachment {
   return {
     ...id,
     mode,
+    ...(config.podPrefix ? { podPrefix: config.podPrefix } : {}),
     link: identity.link,
     mtuBytes,
     podMac: requestedMac(source) ?? identity.podMac,
@@ -92,7 +94,6 @@ function bridgeWish(config: NetworkConfig, ips: readonly AttachedIp[]): BridgeWi
   }
 }
 
-const hostBits = { 4: 32, 6: 128 } as const
 const anywhere = { 4: '0.0.0.0/0', 6: '::/0' } as const
 const familyOf = (text: string): 4 | 6 => (text.includes(':') ? 6 : 4)
 
@@ -106,7 +107,7 @@ function routesOf(
 ): readonly AttachedRoute[] {
   const wanted = routes.map((route, at) => attachedRoute(route, at))
   const isDue = (family: 4 | 6): boolean =>
-    config.mode === 'bridge'
+    config.mode === 'bridge' || config.podPrefix === 'subnet'
       ? config.isDefaultGateway === true
       : !wanted.some(({ dst }) => familyOf(dst) === family)
   const families = new Set(given.map(({ prefix }) => prefix.address.family))
@@ -197,7 +198,7 @@ export type ResultSource = Pick<Source, 'config' | 'environment'> & {
 /** The result of ADD, in the shape of CNI 1.1.0. */
 export function resultOf(attachment: Attachment, source: ResultSource): Result {
   const { config, environment, dns, bridgeLink } = source
-  const { bridge, link, hostMac, podMac, ifname, mtuBytes, ips, mode } = attachment
+  const { bridge, link, hostMac, podMac, ifname, mtuBytes, ips } = attachment
   const interfaces = [
     { name: link, mac: hostMac, mtu: mtuBytes },
     { name: ifname, mac: podMac, mtu: mtuBytes, sandbox: environment.netns },
@@ -205,10 +206,10 @@ export function resultOf(attachment: Attachment, source: ResultSource): Result {
   const own = config.dns && Object.keys(config.dns).length > 0 ? config.dns : undefined
   return {
     interfaces: bridge ? [{ name: bridge.name, ...shown(bridgeLink) }, ...interfaces] : interfaces,
-    ips: ips.map(({ address, subnetBits, gateway }) =>
+    ips: ips.map((ip) =>
       present({
-        address: `${address}/${mode === 'routed' ? hostBits[familyOf(address)] : subnetBits}`,
-        gateway: gateway ?? undefined,
+        address: `${ip.address}/${prefixBitsOf(attachment, ip)}`,
+        gateway: ip.gateway ?? undefined,
         interface: bridge ? 2 : 1,
       }),
     ),
