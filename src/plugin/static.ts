@@ -31,7 +31,7 @@ export function staticAddresses(call: Call): readonly Given[] {
   })
   return given.map((one) => ({
     ...one,
-    gateway: gateways.findLast((gateway) => contains(one.prefix, gateway)) ?? one.gateway,
+    gateway: one.gateway ?? gateways.findLast((gateway) => contains(one.prefix, gateway)),
   }))
 }
 
