@@ -25,6 +25,7 @@ const bundles = [
   ...verbs.map((verb) => ({ name: `plugin.${verb}`, entry: `main-${verb.toLowerCase()}.ts` })),
   { name: 'chained', entry: 'main-chained.ts' },
   { name: 'ipam', entry: 'main-ipam.ts' },
+  { name: 'flannel', entry: 'main-flannel.ts' },
 ]
 const assetsOf = (ending) =>
   Object.fromEntries(

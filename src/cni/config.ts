@@ -82,6 +82,8 @@ export type NetworkConfig = {
   readonly enabledad?: boolean
   readonly disableContainerInterface?: boolean
   readonly dataDir?: string
+  readonly subnetFile?: string
+  readonly delegate?: Readonly<Record<string, unknown>>
   readonly dns?: Dns
   readonly ipam?: IpamConfig
   readonly runtimeConfig?: RuntimeConfig

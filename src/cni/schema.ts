@@ -163,6 +163,8 @@ export const configSchema = {
     enabledad: flag,
     disableContainerInterface: flag,
     dataDir: folder,
+    subnetFile: folder,
+    delegate: { type: 'object', description: 'an object, the plugin that flannel calls' },
     dns: dnsSchema,
     ipam,
     runtimeConfig,

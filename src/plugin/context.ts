@@ -67,9 +67,16 @@ export const isHostLocal = (ipam: NetworkConfig['ipam']): boolean => ipam?.type 
 export const isStatic = (ipam: NetworkConfig['ipam']): boolean => ipam?.type === 'static'
 const isBuiltIn = (ipam: NetworkConfig['ipam']): boolean => isHostLocal(ipam) || isStatic(ipam)
 
+/** Names of ours that run IPAM plugins: run as one, they would run themselves again. */
+const interfaceMakers = ['tulle', 'bridge', 'ptp', 'flannel']
+export const isOurself = (name: string, { type }: NetworkConfig): boolean =>
+  name === type || interfaceMakers.includes(name)
+
 /** Name of an external IPAM plugin, if one is configured; never ourselves, without end. */
-export const delegateOf = ({ ipam, type }: NetworkConfig): string | undefined =>
-  ipam?.type && !isBuiltIn(ipam) && ipam.type !== type ? ipam.type : undefined
+export function delegateOf(config: NetworkConfig): string | undefined {
+  const { ipam } = config
+  return ipam?.type && !isBuiltIn(ipam) && !isOurself(ipam.type, config) ? ipam.type : undefined
+}
 
 /** The store, locked, for one transaction: committed if `use` returns, rolled back if it throws. */
 export const withStore = <T>({ native, config }: Call, use: (store: LeaseStore) => T): T =>

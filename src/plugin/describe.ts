@@ -15,6 +15,7 @@ import type {
 import { identityOf } from '../datapath/identity.ts'
 import { prefixBitsOf } from '../datapath/wiring.ts'
 import type { Link } from '../wire/rtnl/observed-link.ts'
+import { isOurself } from './context.ts'
 
 /** An address that IPAM gave, built in or not. */
 export type Given = { readonly prefix: Prefix; readonly gateway: Address | undefined }
@@ -164,16 +165,13 @@ const invalid = (path: string, found: unknown, accepted: string): Error =>
     `${path} is ${show(found)}; accepted: ${accepted}`,
   )
 
-/** Names that we answer to and that are no IPAM: run as one, they would run themselves again. */
-const interfaceMakers = ['tulle', 'bridge', 'ptp', 'flannel']
-
 /** Refuses combinations that no attachment can have, before anything is done. */
 export function refuseUnfit(config: NetworkConfig): void {
-  const { type, mode, promiscMode, hairpinMode, ipam, cniVersion } = config
+  const { mode, promiscMode, hairpinMode, ipam, cniVersion } = config
   const hasIpam = Boolean(ipam?.type)
   if (ipam && !hasIpam && Object.keys(ipam).length > 0)
     throw invalid('ipam.type', ipam.type, '"host-local", or the name of an IPAM plugin in CNI_PATH')
-  if (hasIpam && (ipam?.type === type || interfaceMakers.includes(ipam?.type ?? '')))
+  if (ipam?.type && isOurself(ipam.type, config))
     throw invalid('ipam.type', ipam?.type, '"host-local", or an IPAM plugin other than this one')
   if (!hasIpam && mode !== 'bridge')
     throw invalid(

@@ -3,6 +3,7 @@ import type { Attachment, AttachmentId } from '../datapath/attachment.ts'
 import type { Book, Cursor } from '../ipam/allocate.ts'
 import { addressOfKey, bookOf } from './book.ts'
 import { Database, isCorrupt, type Lock, recordOf } from './database.ts'
+import { DelegateTable, delegateSchema } from './delegate-table.ts'
 import { ExtrasTable, extrasSchema } from './extras-table.ts'
 
 /** A pool of more addresses is never used up, so what it gets back is not kept for reuse. */
@@ -27,6 +28,7 @@ create index address_released on address(network, pool, turn) where container is
 create table cursor(
   network text, pool text, next text not null, primary key(network, pool)) without rowid`,
   extrasSchema,
+  delegateSchema,
 ]
 
 /** `turn` of an address that was adopted: its true keeper is another program. */
@@ -44,10 +46,12 @@ export type HeldAddress = {
 export class LeaseStore {
   readonly #db: Database
   readonly extras: ExtrasTable
+  readonly delegates: DelegateTable
 
   private constructor(db: Database) {
     this.#db = db
     this.extras = new ExtrasTable(db)
+    this.delegates = new DelegateTable(db)
   }
 
   static open(dataDir: string, lock: Lock): LeaseStore {
@@ -248,6 +252,7 @@ export class LeaseStore {
     this.#releaseWhere('container is not null')
     this.#db.run('delete from attachment')
     this.extras.clear()
+    this.delegates.clear()
   }
 
   /** Containers and interface names that hold an address of the network. */
