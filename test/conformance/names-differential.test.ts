@@ -14,6 +14,7 @@ import type { Json } from '../support/cni.ts'
 import { type Host, type Pod, uplink, withHost } from '../support/host.ts'
 import { asOurs, asReference } from '../support/named.ts'
 import type { Netns } from '../support/netns.ts'
+import { reaches } from '../support/reach.ts'
 import { watchResidue } from '../support/residue.ts'
 import { compare, type Difference, lookAt, type Seen } from '../support/seen.ts'
 
@@ -156,11 +157,7 @@ function confOf(host: Host, name: Making, of: Families, row: Case): Json {
   }
 }
 
-/** The reference's IPv6 gateway is there a second or two late: what counts is that it comes. */
-const reaches = (from: Netns, to: string): boolean =>
-  [1, 2, 3, 4].some(() => from.exec(['/usr/bin/ping', '-n', '-c', '1', '-W', '1', to]).code === 0)
-
-/** Who can reach whom, one line each. */
+/** Who can reach whom, one line each. The reference’s IPv6 gateway is there a second late. */
 function reached(one: Pod, two: Pod, results: readonly Result[]): readonly string[] {
   const { host } = one
   return results.slice(0, 1).flatMap((result, at) =>

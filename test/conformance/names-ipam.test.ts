@@ -18,6 +18,7 @@ import {
 import { executable, type Json } from '../support/cni.ts'
 import { type Host, type Pod, withHost } from '../support/host.ts'
 import { asOurs, asReference, folderOf } from '../support/named.ts'
+import { reaches } from '../support/reach.ts'
 import { referenceDirectory } from '../support/reference.ts'
 import { watchResidue } from '../support/residue.ts'
 
@@ -227,8 +228,7 @@ async function mixed(t: Test, { type, extra }: Mix): Promise<void> {
     const [address] = result.ips ?? []
     t.ok(inside(pod).includes(address?.address), `${address?.address} is in the pod`)
     t.equal(check(pod, conf, result, extra(host)).code, 0, 'CHECK')
-    const ping = ['/usr/bin/ping', '-n', '-c', '1', '-W', '1', String(address?.gateway)]
-    t.equal(pod.netns.exec(ping).code, 0, 'the gateway answers')
+    t.ok(reaches(pod.netns, String(address?.gateway)), 'the gateway answers')
     deleted(pod, { ...conf, prevResult: result }, extra(host))
     const gone = left().filter((line) => !line.includes('cni0'))
     t.same(
