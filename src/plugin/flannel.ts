@@ -73,20 +73,38 @@ export function checkFlannel(call: Call): void {
   run(call, { ...conf, cniVersion, ...(prevResult === undefined ? {} : { prevResult }) })
 }
 
-/** Every attachment that is not listed goes with the configuration that it came with. */
+/**
+ * Every attachment that is not listed goes with the configuration that it came with. Goes on after
+ * a fault and reports at the end (specification, "GC").
+ */
 export function gcFlannel(call: Call): void {
-  const valid = new Set(validAttachments(call).map(nameOf))
-  const containers = new Set(validAttachments(call).map(({ container }) => container))
+  const listed = validAttachments(call)
+  const valid = new Set(listed.map(nameOf))
+  const containers = new Set(listed.map(({ container }) => container))
   const recorded = withExistingStore(keeperOf(call), (store) =>
     store.delegates.all(call.id.network),
   )
-  for (const id of recorded ?? []) if (!valid.has(nameOf(id))) delFlannel(ofAttachment(call, id))
-  for (const container of scratchContainers(call))
-    if (!containers.has(container))
-      delFlannel(ofAttachment(call, { ...call.id, container, ifname: 'eth0' }))
+  const made = scratchContainers(call).filter((container) => !containers.has(container))
+  const stale = [
+    ...(recorded ?? []).filter((id) => !valid.has(nameOf(id))),
+    ...made.map((container) => ({ ...call.id, container, ifname: 'eth0' })),
+  ]
   const keys = ['cni.dev/valid-attachments', 'cni.dev/attachments'] as const
   const lists = keys.flatMap((key) => (call.config[key] ? [[key, call.config[key]]] : []))
-  run(call, { ...outlineOf(call.config), ...Object.fromEntries(lists) })
+  const conf = { ...outlineOf(call.config), ...Object.fromEntries(lists) }
+  const faults: unknown[] = []
+  for (const work of [
+    ...stale.map((id) => () => delFlannel(ofAttachment(call, id))),
+    () => void run(call, conf),
+  ])
+    try {
+      work()
+    } catch (refusal) {
+      faults.push(refusal)
+    }
+  if (faults.length === 1) throw faults[0]
+  if (faults.length > 1)
+    throw new AggregateError(faults, `Cannot collect everything of network ${call.id.network}`)
 }
 
 /** Without subnet.env no ADD can be served: to STATUS that is what "try again later" means. */

@@ -5,6 +5,7 @@ import { parseAlias } from '../datapath/mark.ts'
 import type { Leased } from '../ipam/allocate.ts'
 import { isInRange, poolName, type RangeSet } from '../ipam/ranges.ts'
 import type { RouteSocket } from '../kernel/route-socket.ts'
+import { bootMilliseconds } from '../store/boot.ts'
 import { LOCK_EX, makeFolder } from '../store/database.ts'
 import {
   directoryStamp,
@@ -18,7 +19,7 @@ import {
 } from '../store/host-local.ts'
 import type { Held, LeaseStore } from '../store/lease-store.ts'
 import { type Call, dataDirOf } from './context.ts'
-import { aliveSince, leaseAddresses, rangeSetsOf } from './lease.ts'
+import { leaseAddresses, rangeSetsOf } from './lease.ts'
 
 // The directory of reference host-local: its leases are taken over, and under the names of the
 // reference plugins ours are written there too, so that both can lease from one pool at once.
@@ -118,7 +119,7 @@ function adoptFolder(call: Call, store: LeaseStore, folder: string): void {
   const own = new Set(
     held.filter(({ isAdopted }) => !isAdopted).map(({ address }) => formatAddress(address)),
   )
-  const since = aliveSince(store)
+  const since = bootMilliseconds()
   const there = listHostLocal(folder)
     .filter((name) => !own.has(name))
     .flatMap((name) => readHostLocalLease({ folder, name, since }) ?? [])

@@ -1,3 +1,4 @@
+import { basename } from 'node:path/posix'
 import { type Address, formatAddress, offsetAddress, parseAddress } from '../base/address.ts'
 import type { RangeConfig } from '../cni/config.ts'
 import { code, fault } from '../cni/fault.ts'
@@ -5,7 +6,8 @@ import { isAtLeast } from '../cni/version.ts'
 import { allocate, explainLeaseFault, type Leased, type LeaseFault } from '../ipam/allocate.ts'
 import { parseRanges, type Range, type RangeSet } from '../ipam/ranges.ts'
 import type { RouteSocket } from '../kernel/route-socket.ts'
-import { bootMilliseconds, lifeStamp } from '../store/boot.ts'
+import { lifeStamp } from '../store/boot.ts'
+import { unlinkHostLocal } from '../store/host-local.ts'
 import type { LeaseStore } from '../store/lease-store.ts'
 import type { Call } from './context.ts'
 
@@ -118,14 +120,19 @@ export function startLife(store: LeaseStore, host: RouteSocket): void {
   const known = store.meta('life')
   if (known === stamp) return
   if (known !== undefined) {
+    // Files older than the boot are told by their time; within one boot, only we know ours.
+    if (isSameBoot(known, stamp)) dropFiles(store)
     store.releaseAll()
-    store.setMeta(lifeStart, String(Date.now()))
   }
   store.setMeta('life', stamp)
 }
 
-const lifeStart = 'life since'
+const isSameBoot = (known: string, stamp: string): boolean =>
+  known.split(' ')[0] === stamp.split(' ')[0]
 
-/** Milliseconds since 1970: a lease that is older belongs to no living pod. */
-export const aliveSince = (store: LeaseStore): number =>
-  Math.max(bootMilliseconds(), Number(store.meta(lifeStart) ?? 0))
+/** The files of our own leases, in the directories that we share with host-local. */
+function dropFiles(store: LeaseStore): void {
+  for (const folder of store.metaKeys('adopted ').map((key) => key.slice('adopted '.length)))
+    for (const { address, container, isAdopted } of store.held(basename(folder)))
+      if (!isAdopted) unlinkHostLocal(folder, address, container)
+}

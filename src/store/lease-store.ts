@@ -1,7 +1,7 @@
 import { type Address, addressKey, parseAddress } from '../base/address.ts'
 import type { Attachment, AttachmentId } from '../datapath/attachment.ts'
 import type { Book, Cursor } from '../ipam/allocate.ts'
-import { addressOfKey, bookOf } from './book.ts'
+import { addressOfKey, adoptedTurn, bookOf, type HeldAddress, heldOf } from './book.ts'
 import { Database, isCorrupt, type Lock, recordOf } from './database.ts'
 import { DelegateTable, delegateSchema } from './delegate-table.ts'
 import { ExtrasTable, extrasSchema } from './extras-table.ts'
@@ -31,16 +31,7 @@ create table cursor(
   delegateSchema,
 ]
 
-/** `turn` of an address that was adopted: its true keeper is another program. */
-const adoptedTurn = -1
-
 export type Held = { readonly address: Address; readonly pool: string }
-export type HeldAddress = {
-  readonly address: Address
-  readonly container: string
-  readonly ifname: string
-  readonly isAdopted: boolean
-}
 
 /** Attachments and leases of every network that shares one data directory, in one transaction. */
 export class LeaseStore {
@@ -100,6 +91,11 @@ export class LeaseStore {
 
   setMeta(key: string, value: string): void {
     this.#db.run('insert or replace into meta values(?, ?)', key, value)
+  }
+
+  metaKeys(prefix: string): readonly string[] {
+    const sql = 'select key from meta where substr(key, 1, ?) = ?'
+    return this.#db.all(sql, prefix.length, prefix).map(({ key }) => String(key))
   }
 
   attachment({ network, container, ifname }: AttachmentId): Attachment | undefined {
@@ -177,18 +173,7 @@ export class LeaseStore {
 
   /** Every address of the network that somebody holds. */
   held(network: string): readonly HeldAddress[] {
-    return this.#db
-      .all(
-        'select address, container, ifname, turn from address ' +
-          'where network = ? and container is not null',
-        network,
-      )
-      .map(({ address, container, ifname, turn }) => ({
-        address: addressOfKey(String(address)),
-        container: String(container),
-        ifname: String(ifname),
-        isAdopted: turn === adoptedTurn,
-      }))
+    return heldOf(this.#db, network)
   }
 
   /** Gives one address back. */

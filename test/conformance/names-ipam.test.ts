@@ -312,3 +312,18 @@ t.test('built in: static under tulle, bridge and ptp, without an executable', (t
     }
   }),
 )
+
+/** A "node" that is a container, started again: another namespace, the same boot. */
+t.test('leases of another life of the node are given back, files and all', async (t) => {
+  await withHost(async (before) => {
+    const conf = ipam(before, '1.0.0', { ranges: [[{ subnet: '10.77.0.0/29' }]] })
+    const theirs = addressesOf(added(before.pod(), conf, asReference(before, 'host-local')))
+    const pods = Array.from({ length: 4 }, () => before.pod())
+    for (const pod of pods) added(pod, conf, asOurs(before, 'host-local'))
+    t.equal(files(before).length, 5)
+    await withHost((after) => {
+      const first = addressesOf(added(after.pod(), conf, asOurs(after, 'host-local')))
+      t.same([...files(before)].sort(), [...theirs, ...first].sort(), 'only what is not ours stays')
+    })
+  })
+})
