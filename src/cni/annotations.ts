@@ -1,4 +1,4 @@
-import type { NetworkConfig } from './config.ts'
+import type { NetworkConfig } from './network-config.ts'
 
 // Annotations of the pod, which containerd and CRI-O send where the configuration has the
 // capability "io.kubernetes.cri.pod-annotations": who writes the pod may then ask for these.

@@ -1,6 +1,7 @@
 import { formatAddress, parseAddress } from '../base/address.ts'
-import { describe, type NetworkConfig } from './config.ts'
+import { describe } from './config.ts'
 import { code, fault } from './fault.ts'
+import type { NetworkConfig } from './network-config.ts'
 
 /** One entry of the capability portMappings, as runtimes send it (CONVENTIONS.md of CNI). */
 export type PortMappingConfig = {

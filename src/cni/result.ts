@@ -1,5 +1,5 @@
-import type { Dns, RouteConfig } from './config.ts'
 import { code, fault } from './fault.ts'
+import type { Dns, RouteConfig } from './network-config.ts'
 import { type CniVersion, isAtLeast } from './version.ts'
 
 export type ResultInterface = {

@@ -79,6 +79,20 @@ const ipam = {
     rangeEnd: address,
     gateway: address,
     routes: { type: 'array', description: 'a list of routes', items: routeSchema },
+    addresses: {
+      type: 'array',
+      description: 'a list of addresses such as [{"address": "10.10.0.5/24"}]',
+      items: {
+        type: 'object',
+        description: 'an address such as {"address": "10.10.0.5/24", "gateway": "10.10.0.1"}',
+        required: ['address'],
+        properties: {
+          address: { type: 'string', description: 'an address such as "10.10.0.5/24"' },
+          gateway: address,
+        },
+      },
+    },
+    dns: dnsSchema,
     dataDir: folder,
     resolvConf: { type: 'string', description: 'the path of a resolv.conf' },
   },
@@ -184,6 +198,7 @@ export const configSchema = {
     ipMasqBackend: { type: 'string', description: '"nftables"' },
     nonMasqueradeCIDRs: cidrList,
     spoofCheck: flag,
+    macspoofchk: flag,
     bridge: {
       type: 'string',
       pattern: '^(?!\\.{1,2}$)[^/:\\s]{1,15}$',
@@ -223,6 +238,8 @@ export const configSchema = {
     conditionsV6: conditions,
     refuseBusyPorts: flag,
     dataDir: folder,
+    subnetFile: folder,
+    delegate: { type: 'object', description: 'an object, the plugin that flannel calls' },
     dns: dnsSchema,
     ipam,
     runtimeConfig,

@@ -1,9 +1,10 @@
 import { encodeText } from '../base/bytes.ts'
 import { formatMac, parseMac } from '../base/mac.ts'
-import { describe, type NetworkConfig } from './config.ts'
+import { describe } from './config.ts'
 import type { Environment } from './environment.ts'
 import { code, fault } from './fault.ts'
 import { repeatedKeys } from './json-keys.ts'
+import type { NetworkConfig } from './network-config.ts'
 
 /** Keys of the reference plugin `tuning`; `args.cni` may have the same. */
 export type TuningConfig = {

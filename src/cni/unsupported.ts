@@ -1,5 +1,6 @@
-import { describe, type NetworkConfig } from './config.ts'
+import { describe } from './config.ts'
 import { code, fault } from './fault.ts'
+import type { NetworkConfig } from './network-config.ts'
 
 /**
  * Keys of the reference plugins that Tulle reads but can't act on yet: silence would be a lie (code

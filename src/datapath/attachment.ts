@@ -8,6 +8,8 @@ export type Attachment = {
   readonly container: string
   readonly ifname: string
   readonly mode: 'routed' | 'bridge'
+  /** A routed pod's address carries its subnet's prefix, as ptp's; absent: it stands alone. */
+  readonly podPrefix?: 'subnet'
   /** Host end of the veth. */
   readonly link: string
   readonly mtuBytes: number

@@ -9,7 +9,7 @@ import {
   samePrefix,
 } from '../base/prefix.ts'
 import { scopeLink } from '../wire/rtnl/route.ts'
-import type { AttachedRoute, Attachment } from './attachment.ts'
+import type { AttachedIp, AttachedRoute, Attachment } from './attachment.ts'
 
 /** A route without its link, which is known only once the link is there. */
 export type WiredRoute = {
@@ -61,6 +61,7 @@ function routedWiring(attachment: Attachment): Wiring {
     subnet: subnetOf(ip.address, ip.subnetBits),
     gateway: addressOf(ip.gateway ?? fallbackGateway[ip.address.includes(':') ? 6 : 4]),
     isGiven: ip.gateway !== null,
+    bits: prefixBitsOf(attachment, ip),
   }))
   const wanted = attachment.routes.map((route) => routeOf(route, attachment))
   const hops = distinct([
@@ -74,7 +75,7 @@ function routedWiring(attachment: Attachment): Wiring {
     .map(({ subnet, gateway }): WiredRoute => ({ destination: subnet, gateway, onlink: true }))
   return {
     pod: {
-      addresses: ips.map(({ address }) => hostPrefix(address)),
+      addresses: ips.map(({ address, bits }) => ({ address, bits })),
       routes: [
         ...toHops,
         ...wanted.map((route) => (route.gateway ? { ...route, onlink: true as const } : route)),
@@ -91,6 +92,15 @@ function routedWiring(attachment: Attachment): Wiring {
     },
   }
 }
+
+const hostBits = { 4: 32, 6: 128 } as const
+
+/** Prefix length of a pod's address, on its link and in the result. */
+export const prefixBitsOf = (
+  { mode, podPrefix }: Pick<Attachment, 'mode' | 'podPrefix'>,
+  { address, subnetBits }: AttachedIp,
+): number =>
+  mode === 'bridge' || podPrefix === 'subnet' ? subnetBits : hostBits[address.includes(':') ? 6 : 4]
 
 /**
  * As the reference bridge plugin wires it: the pod is in its subnet, the kernel makes the subnet's

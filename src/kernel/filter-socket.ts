@@ -44,7 +44,7 @@ type Refusal = {
  * Each try answers what the one before it was refused for; a node has at most a few who make the
  * table at once.
  */
-const attemptsMax = 8
+const attemptsMax = 16
 /** Keeps a batch within a socket buffer; a rebuild of a large node is several batches. */
 const changesPerBatch = 500
 

@@ -13,10 +13,10 @@ import { FilterSocket } from '../kernel/filter-socket.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
 import { Sysctls } from '../kernel/sysctl.ts'
 import type { LeaseStore } from '../store/lease-store.ts'
-import { readResolvConf } from '../store/resolv-conf.ts'
 import type { Link } from '../wire/rtnl/observed-link.ts'
+import { builtInAddresses, builtInDns } from './built-in.ts'
 import { addChained } from './chained.ts'
-import { type Call, delegateOf, isBuiltIn, openPod, withStore } from './context.ts'
+import { type Call, delegateOf, openPod, withStore } from './context.ts'
 import { delegate } from './delegate.ts'
 import { describeAttachment, type Given, refuseUnfit, resultOf, type Source } from './describe.ts'
 import { forgetAttachment } from './detach.ts'
@@ -29,7 +29,8 @@ import {
   switchForwardingOn,
   uplinkMtuBytes,
 } from './host.ts'
-import { adoptLeases, leaseAddresses, startLife } from './lease.ts'
+import { sharesDirectory } from './host-local.ts'
+import { startLife } from './lease.ts'
 import { targetOf } from './parts/part.ts'
 import { settle } from './settle.ts'
 import { type Undo, undoAll } from './undo.ts'
@@ -104,22 +105,15 @@ function lease(call: Call, sockets: Sockets, undo: Undo): Leased {
   })
   const leased = withStore(call, (store) => {
     startLife(store, host)
-    if (isBuiltIn(config.ipam)) adoptLeases(call, store, host)
-    refuseSecond(call, store)
-    const ips = isBuiltIn(config.ipam)
-      ? leaseAddresses(call, store).map(
-          ({ address, range }): Given => ({
-            prefix: { address, bits: range.subnet.bits },
-            gateway: range.gateway,
-          }),
-        )
-      : []
+    const ips = builtInAddresses(call, store, host)
+    // A host-local file that we wrote outlives a transaction that is rolled back.
+    isWritten = sharesDirectory(call)
     const attachment = describeAttachment({ ...source, ips, routes })
     const extras = record(call, store, { attachment, sockets })
     isWritten = true
     return { attachment, extras, isAlone: !store.hasOthers(id) }
   })
-  if (delegateOf(config) === undefined) return { ...leased, dns: configuredDns(call) }
+  if (delegateOf(config) === undefined) return { ...leased, dns: builtInDns(call) }
   undo.push(() => void delegate(call, 'DEL'))
   const result = delegate(call, 'ADD') ?? { interfaces: [], ips: [], routes: [], dns: {} }
   const attachment = describeDelegated({ ...source, ips: givenBy(result), routes: result.routes })
@@ -139,18 +133,6 @@ function record(
   return extras
 }
 
-function refuseSecond({ id }: Call, store: LeaseStore): void {
-  const there = store.attachment(id)
-  if (!there && store.heldBy(id).length === 0) return
-  const addresses = there?.ips.map(({ address }) => address).join(', ') || 'an address'
-  throw fault(
-    code.alreadyAttached,
-    'container is attached already',
-    `container ${id.container} has ${id.ifname} on network ${id.network} (${addresses}); ` +
-      'call DEL first',
-  )
-}
-
 /** Routes that make no sense are the IPAM plugin's fault here, not the configuration's. */
 function describeDelegated(source: Source): Attachment {
   try {
@@ -158,21 +140,6 @@ function describeDelegated(source: Source): Attachment {
   } catch (refusal) {
     if (!(refusal instanceof CniFault) || refusal.fault.code !== code.invalidConfig) throw refusal
     throw fault(code.delegate, 'IPAM plugin returned an odd result', refusal.fault.details)
-  }
-}
-
-function configuredDns({ config }: Call): Result['dns'] {
-  const path = config.ipam?.resolvConf
-  if (!path || !isBuiltIn(config.ipam)) return {}
-  try {
-    return readResolvConf(path)
-  } catch (refusal) {
-    const reason = refusal instanceof Error ? refusal.message : String(refusal)
-    throw fault(
-      code.io,
-      'cannot read ipam.resolvConf',
-      `${path}: ${reason}; name a file like /etc/resolv.conf`,
-    )
   }
 }
 

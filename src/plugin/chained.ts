@@ -13,13 +13,13 @@ import {
   removeExtras,
   wishedExtras,
 } from './extras.ts'
-import { validAttachments } from './gc.ts'
 import { collectIfbs, dropIfbs } from './ifbs.ts'
 import { startLife } from './lease.ts'
 import type { PrevResult, Target } from './parts/part.ts'
 import { checkFault, refuseOlder } from './refusals.ts'
 import { refuseDataDir, refuseKernel } from './status.ts'
 import { type Undo, undoAll } from './undo.ts'
+import { validAttachments } from './valid.ts'
 
 // A plugin behind the one that made the interface: it adds what it is asked for, and answers with
 // the result that it was given.

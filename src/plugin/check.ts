@@ -12,7 +12,7 @@ import { FilterSocket } from '../kernel/filter-socket.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
 import { Sysctls } from '../kernel/sysctl.ts'
 import { checkChained } from './chained.ts'
-import { type Call, isBuiltIn, openPod, withExistingStore } from './context.ts'
+import { type Call, isHostLocal, openPod, withExistingStore } from './context.ts'
 import { delegate } from './delegate.ts'
 import { checkExtras } from './extras.ts'
 import { targetOf } from './parts/part.ts'
@@ -49,7 +49,7 @@ export function check(call: Call): void {
     claimedBy(call, readResult(config.prevResult)),
     observe(call, attachment, pod),
   )
-  const lost = isBuiltIn(config.ipam)
+  const lost = isHostLocal(config.ipam)
     ? attachment.ips
         .filter(({ address }) => !known.held.includes(address))
         .map(({ address }) => `${address} is not leased to this pod any more`)

@@ -1,12 +1,14 @@
 import { closeSync, existsSync, fstatSync, openSync, statfsSync, statSync } from 'node:fs'
-import { type NetworkConfig, parseConfig, parseConfigForDel } from '../cni/config.ts'
+import { parseConfig, parseConfigForDel } from '../cni/config.ts'
 import type { Environment } from '../cni/environment.ts'
 import { code, fault } from '../cni/fault.ts'
+import type { NetworkConfig } from '../cni/network-config.ts'
 import type { AttachmentId } from '../datapath/attachment.ts'
 import type { Native } from '../kernel/native.ts'
 import { errno, KernelRefusal } from '../kernel/refusal.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
 import { LeaseStore } from '../store/lease-store.ts'
+import { configFor } from './called.ts'
 import { printNote } from './streams.ts'
 
 /** Names that the executable answers to; by each it reads and does what that plugin does. */
@@ -14,6 +16,9 @@ export type PluginName =
   | 'tulle'
   | 'bridge'
   | 'ptp'
+  | 'flannel'
+  | 'host-local'
+  | 'static'
   | 'portmap'
   | 'bandwidth'
   | 'tuning'
@@ -42,7 +47,7 @@ export function readCall(called: Called, environment: Environment, input: string
     ...called,
     environment,
     input,
-    config,
+    config: configFor(called.plugin, config),
     id: { network: config.name, container, ifname },
     note: printNote,
   }
@@ -59,12 +64,21 @@ export function dataDirOf({ ipam, dataDir }: NetworkConfig): string {
   return chosen === undefined || chosen === '' ? defaultDataDir : chosen
 }
 
-/** The IPAM that Tulle is itself; no type at all means no addresses. */
-export const isBuiltIn = (ipam: NetworkConfig['ipam']): boolean => ipam?.type === 'host-local'
+/** The IPAM plugins that Tulle is itself; no type at all means no addresses. */
+export const isHostLocal = (ipam: NetworkConfig['ipam']): boolean => ipam?.type === 'host-local'
+export const isStatic = (ipam: NetworkConfig['ipam']): boolean => ipam?.type === 'static'
+const isBuiltIn = (ipam: NetworkConfig['ipam']): boolean => isHostLocal(ipam) || isStatic(ipam)
+
+/** Names of ours that run IPAM plugins: run as one, they would run themselves again. */
+const interfaceMakers = ['tulle', 'bridge', 'ptp', 'flannel']
+export const isOurself = (name: string, { type }: NetworkConfig): boolean =>
+  name === type || interfaceMakers.includes(name)
 
 /** Name of an external IPAM plugin, if one is configured; never ourselves, without end. */
-export const delegateOf = ({ ipam, type }: NetworkConfig): string | undefined =>
-  ipam?.type && !isBuiltIn(ipam) && ipam.type !== type ? ipam.type : undefined
+export function delegateOf(config: NetworkConfig): string | undefined {
+  const { ipam } = config
+  return ipam?.type && !isBuiltIn(ipam) && !isOurself(ipam.type, config) ? ipam.type : undefined
+}
 
 /** The store, locked, for one transaction: committed if `use` returns, rolled back if it throws. */
 export const withStore = <T>({ native, config }: Call, use: (store: LeaseStore) => T): T =>

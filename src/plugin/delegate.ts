@@ -13,29 +13,45 @@ import { type Call, delegateOf } from './context.ts'
 export function delegate(call: Call, verb: Verb): Result | undefined {
   const type = delegateOf(call.config)
   if (type === undefined) return undefined
-  const program = findProgram(type, call.environment.path)
-  if (program === undefined) throw notFound(type, call.environment.path)
-  const { code: exit, stdout } = runProgram(program, call.input, {
+  const stdout = runDelegate(call, { key: 'ipam.type', type, verb, input: call.input })
+  if (verb !== 'ADD') return undefined
+  return readResult(parseOutput({ type, stdout }))
+}
+
+export type Delegation = {
+  /** The key that names it. */
+  readonly key: 'ipam.type' | 'delegate.type'
+  readonly type: string
+  readonly verb: Verb
+  readonly input: string
+}
+
+/** Runs another plugin of CNI_PATH; what it printed. */
+export function runDelegate(call: Call, { key, type, verb, input }: Delegation): string {
+  const { path, container, ifname } = call.environment
+  const program = findProgram(type, path)
+  if (program === undefined) throw notFound(key, type, path)
+  const { code: exit, stdout } = runProgram(program, input, {
     ...process.env,
+    ...(container === '' ? {} : { CNI_CONTAINERID: container, CNI_IFNAME: ifname }),
     CNI_COMMAND: verb,
   })
   if (exit !== 0) throw delegateFault({ type, verb, exit, stdout })
-  if (verb !== 'ADD') return undefined
-  return readResult(parseOutput({ type, verb, exit, stdout }))
+  return stdout.trimEnd()
 }
 
-function notFound(type: string, path: readonly string[]): CniFault {
+function notFound(key: Delegation['key'], type: string, path: readonly string[]): CniFault {
   if (path.length === 0)
     return fault(
       code.invalidEnvironment,
       'required env variables [CNI_PATH] missing',
-      `ipam.type ${JSON.stringify(type)} is an external plugin; set CNI_PATH to its folder`,
+      `${key} ${JSON.stringify(type)} is an external plugin; set CNI_PATH to its folder`,
     )
   return fault(
     code.delegate,
     `failed to find plugin ${JSON.stringify(type)} in path [${path.join(' ')}]`,
-    'ipam.type names an executable that is in none of these folders; install it, or use ' +
-      '"host-local", which is built in',
+    `${key} names an executable that is in none of these folders; install it, or use ` +
+      `${key === 'ipam.type' ? '"host-local"' : '"bridge"'}, which is built in`,
   )
 }
 
@@ -53,17 +69,17 @@ function delegateFault({ type, verb, exit, stdout }: Outcome): CniFault {
     return fault(
       own.code,
       own.msg,
-      typeof own.details === 'string' ? own.details : `from IPAM plugin ${type}, ${verb}`,
+      typeof own.details === 'string' ? own.details : `from plugin ${type}, ${verb}`,
     )
   return fault(
     code.delegate,
-    `IPAM plugin ${type} failed`,
+    `plugin ${type} failed`,
     `${verb} ended with exit code ${exit} and printed ${shown(stdout)}; ` +
       "its standard error is in the runtime's log",
   )
 }
 
-function parseOutput({ type, stdout }: Outcome): unknown {
+function parseOutput({ type, stdout }: Pick<Outcome, 'type' | 'stdout'>): unknown {
   const result = parseObject(stdout)
   if (result) return result
   throw fault(

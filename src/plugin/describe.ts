@@ -2,9 +2,10 @@ import { type Address, formatAddress, offsetAddress, parseAddress } from '../bas
 import { formatMac, parseMac } from '../base/mac.ts'
 import { boundsOf, formatPrefix, networkOf, type Prefix, parsePrefix } from '../base/prefix.ts'
 import { annotationOf, macAnnotation } from '../cni/annotations.ts'
-import { type NetworkConfig, type RouteConfig, describe as show } from '../cni/config.ts'
+import { describe as show } from '../cni/config.ts'
 import type { Environment } from '../cni/environment.ts'
 import { code, fault } from '../cni/fault.ts'
+import type { NetworkConfig, RouteConfig } from '../cni/network-config.ts'
 import { present, type Result } from '../cni/result.ts'
 import type {
   AttachedIp,
@@ -14,7 +15,9 @@ import type {
   BridgeWish,
 } from '../datapath/attachment.ts'
 import { identityOf } from '../datapath/identity.ts'
+import { prefixBitsOf } from '../datapath/wiring.ts'
 import type { Link } from '../wire/rtnl/observed-link.ts'
+import { isOurself } from './context.ts'
 
 /** An address that IPAM gave, built in or not. */
 export type Given = { readonly prefix: Prefix; readonly gateway: Address | undefined }
@@ -47,6 +50,7 @@ export function describeAttachment(source: Source): Attachment {
   return {
     ...id,
     mode,
+    ...(config.podPrefix ? { podPrefix: config.podPrefix } : {}),
     link: identity.link,
     mtuBytes,
     podMac: requestedMac(source) ?? identity.podMac,
@@ -97,7 +101,6 @@ function bridgeWish(config: NetworkConfig, ips: readonly AttachedIp[]): BridgeWi
   }
 }
 
-const hostBits = { 4: 32, 6: 128 } as const
 const anywhere = { 4: '0.0.0.0/0', 6: '::/0' } as const
 const familyOf = (text: string): 4 | 6 => (text.includes(':') ? 6 : 4)
 
@@ -111,7 +114,7 @@ function routesOf(
 ): readonly AttachedRoute[] {
   const wanted = routes.map((route, at) => attachedRoute(route, at))
   const isDue = (family: 4 | 6): boolean =>
-    config.mode === 'bridge'
+    config.mode === 'bridge' || config.podPrefix === 'subnet'
       ? config.isDefaultGateway === true
       : !wanted.some(({ dst }) => familyOf(dst) === family)
   const families = new Set(given.map(({ prefix }) => prefix.address.family))
@@ -125,7 +128,7 @@ function routesOf(
   return [...wanted, ...defaults]
 }
 
-function attachedRoute(route: RouteConfig, at: number): AttachedRoute {
+export function attachedRoute(route: RouteConfig, at: number): AttachedRoute {
   const destination = parsePrefix(route.dst)
   if (!destination)
     throw invalid(`ipam.routes[${at}].dst`, route.dst, 'a network such as 0.0.0.0/0')
@@ -175,12 +178,12 @@ const invalid = (path: string, found: unknown, accepted: string): Error =>
 
 /** Refuses combinations that no attachment can have, before anything is done. */
 export function refuseUnfit(config: NetworkConfig): void {
-  const { type, mode, promiscMode, hairpinMode, ipam, cniVersion } = config
+  const { mode, promiscMode, hairpinMode, ipam, cniVersion } = config
   const hasIpam = Boolean(ipam?.type)
   if (ipam && !hasIpam && Object.keys(ipam).length > 0)
     throw invalid('ipam.type', ipam.type, '"host-local", or the name of an IPAM plugin in CNI_PATH')
-  if (hasIpam && ipam?.type === type)
-    throw invalid('ipam.type', type, '"host-local", or an IPAM plugin other than this one')
+  if (ipam?.type && isOurself(ipam.type, config))
+    throw invalid('ipam.type', ipam?.type, '"host-local", or an IPAM plugin other than this one')
   if (!hasIpam && mode !== 'bridge')
     throw invalid(
       'ipam',
@@ -204,7 +207,7 @@ export type ResultSource = Pick<Source, 'config' | 'environment'> & {
 /** The result of ADD, in the shape of CNI 1.1.0. */
 export function resultOf(attachment: Attachment, source: ResultSource): Result {
   const { config, environment, dns, bridgeLink } = source
-  const { bridge, link, hostMac, podMac, ifname, mtuBytes, ips, mode } = attachment
+  const { bridge, link, hostMac, podMac, ifname, mtuBytes, ips } = attachment
   const interfaces = [
     { name: link, mac: hostMac, mtu: mtuBytes },
     { name: ifname, mac: podMac, mtu: mtuBytes, sandbox: environment.netns },
@@ -212,10 +215,10 @@ export function resultOf(attachment: Attachment, source: ResultSource): Result {
   const own = config.dns && Object.keys(config.dns).length > 0 ? config.dns : undefined
   return {
     interfaces: bridge ? [{ name: bridge.name, ...shown(bridgeLink) }, ...interfaces] : interfaces,
-    ips: ips.map(({ address, subnetBits, gateway }) =>
+    ips: ips.map((ip) =>
       present({
-        address: `${address}/${mode === 'routed' ? hostBits[familyOf(address)] : subnetBits}`,
-        gateway: gateway ?? undefined,
+        address: `${ip.address}/${prefixBitsOf(attachment, ip)}`,
+        gateway: ip.gateway ?? undefined,
         interface: bridge ? 2 : 1,
       }),
     ),

@@ -5,12 +5,12 @@ import { RouteSocket } from '../kernel/route-socket.ts'
 import { unlinkHostLocal } from '../store/host-local.ts'
 import type { LeaseStore } from '../store/lease-store.ts'
 import { cutComment } from '../wire/nft/message.ts'
-import { type Call, withExistingStore } from './context.ts'
+import { type Call, isHostLocal, withExistingStore } from './context.ts'
 import { bridgeNameOf } from './describe.ts'
 import { removeExtras } from './extras.ts'
 import { dropBridge, dropOwnLink, ownLink } from './host.ts'
+import { dropUnadopted, hostLocalFolder, sharesDirectory } from './host-local.ts'
 import { dropIfbs } from './ifbs.ts'
-import { hostLocalFolder } from './lease.ts'
 
 type Kernel = { readonly host: RouteSocket; readonly filter: FilterSocket }
 
@@ -38,6 +38,7 @@ export function detach(call: Call): void {
     return attachment !== undefined
   })
   if (!isKnown) dropIfbs(kernel.host, call.id)
+  if (!isKnown && isHostLocal(call.config.ipam)) dropUnadopted(call)
   if (link === undefined) return
   kernel.host.deleteLink(link)
   if (!isKnown) dropUnrecorded(call, kernel)
@@ -52,6 +53,7 @@ export function forgetAttachment(call: Call): void {
     if (attachment) dropKernelState(attachment, store, kernel)
     releaseAddresses(call, store, call.id)
   })
+  if (isHostLocal(call.config.ipam) && sharesDirectory(call)) dropUnadopted(call)
 }
 
 /**
@@ -72,9 +74,20 @@ export function dropKernelState(attachment: Attachment, store: LeaseStore, kerne
 
 export function releaseAddresses(call: Call, store: LeaseStore, id: AttachmentId): void {
   const folder = hostLocalFolder(call)
+  const held = store.heldBy(id)
   if (store.meta(`adopted ${folder}`) !== undefined)
-    for (const address of store.heldBy(id)) unlinkHostLocal(folder, address)
+    for (const address of held) unlinkHostLocal(folder, address, id.container)
   store.release(id)
+}
+
+/** DEL's share of it: also of a pod that the reference made, and that no ADD of ours has seen. */
+export function releaseOwn(call: Call): void {
+  const isKnown = withExistingStore(call, (store) => {
+    const held = store.heldBy(call.id)
+    releaseAddresses(call, store, call.id)
+    return held.length > 0
+  })
+  if (!isKnown) dropUnadopted(call)
 }
 
 /**

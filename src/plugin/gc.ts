@@ -1,4 +1,3 @@
-import { code, fault } from '../cni/fault.ts'
 import { type AttachmentId, nameOf } from '../datapath/attachment.ts'
 import { gateOfShared } from '../datapath/extras.ts'
 import { identityOf } from '../datapath/identity.ts'
@@ -13,7 +12,7 @@ import { removeExtras } from './extras.ts'
 import { dropOwnLink } from './host.ts'
 import { collectIfbs } from './ifbs.ts'
 import { collectAcceptRules } from './parts/acceptance.ts'
-import { refuseOlder } from './refusals.ts'
+import { validAttachments } from './valid.ts'
 
 /**
  * Collects what is left of this network's attachments that the runtime does not list: records,
@@ -44,28 +43,6 @@ export function gc(call: Call): void {
   if (faults.length === 1) throw faults[0]
   if (faults.length > 1)
     throw new AggregateError(faults, `Cannot collect everything of network ${call.id.network}`)
-}
-
-/**
- * Absent is not empty: a caller that forgets the list would otherwise delete every living pod's
- * network.
- */
-export function validAttachments(call: Call): readonly AttachmentId[] {
-  refuseOlder(call, '1.1.0')
-  const { config, id } = call
-  const keys = ['cni.dev/valid-attachments', 'cni.dev/attachments'] as const
-  const key = keys.find((name) => config[name] !== undefined)
-  if (key === undefined)
-    throw fault(
-      code.invalidConfig,
-      'GC without a list of valid attachments',
-      `the configuration has no ${keys[0]}; pass [] to collect everything of network ${id.network}`,
-    )
-  return (config[key] ?? []).map(({ containerID, ifname }) => ({
-    network: id.network,
-    container: containerID,
-    ifname,
-  }))
 }
 
 type Collecting = {

@@ -1,18 +1,16 @@
-import { closeSync, openSync } from 'node:fs'
+import { basename } from 'node:path/posix'
 import { type Address, formatAddress, offsetAddress, parseAddress } from '../base/address.ts'
 import { annotationOf, ipsAnnotation } from '../cni/annotations.ts'
-import type { RangeConfig } from '../cni/config.ts'
 import { code, fault } from '../cni/fault.ts'
+import type { RangeConfig } from '../cni/network-config.ts'
 import { isAtLeast } from '../cni/version.ts'
-import { parseAlias } from '../datapath/mark.ts'
 import { allocate, explainLeaseFault, type Leased, type LeaseFault } from '../ipam/allocate.ts'
-import { isInRange, parseRanges, poolName, type Range, type RangeSet } from '../ipam/ranges.ts'
+import { parseRanges, type Range, type RangeSet } from '../ipam/ranges.ts'
 import type { RouteSocket } from '../kernel/route-socket.ts'
-import { bootMilliseconds, lifeStamp } from '../store/boot.ts'
-import { LOCK_EX } from '../store/database.ts'
-import { directoryStamp, type HostLocalLease, isFresh, readHostLocal } from '../store/host-local.ts'
-import type { Held, LeaseStore } from '../store/lease-store.ts'
-import { type Call, dataDirOf } from './context.ts'
+import { lifeStamp } from '../store/boot.ts'
+import { unlinkHostLocal } from '../store/host-local.ts'
+import type { LeaseStore } from '../store/lease-store.ts'
+import type { Call } from './context.ts'
 
 /**
  * The configured range sets: the runtime's (capability ipRanges) first, then the inline range, then
@@ -123,88 +121,6 @@ export function poolFaultOf(call: Call, store: LeaseStore | undefined): string |
   return 'fault' in outcome ? explainLeaseFault(outcome.fault) : undefined
 }
 
-/** host-local's own directory of this network, and the lock that it takes. */
-export function hostLocalFolder({ config, id }: Call): string {
-  const { ipam } = config
-  return `${ipam?.dataDir ? dataDirOf(config) : '/var/lib/cni/networks'}/${id.network}`
-}
-
-/**
- * Takes over leases that are not in the book: those of a host-local directory that changed since it
- * was last read, and, for a store that was lost, those that the kernel still shows on our links.
- */
-export function adoptLeases(call: Call, store: LeaseStore, host: RouteSocket): void {
-  const adopter = { store, network: call.id.network, sets: rangeSetsOf(call) }
-  const recovered = `recovered ${call.id.network}`
-  if (store.meta(recovered) === undefined) {
-    for (const { alias } of host.links()) {
-      const marked = parseAlias(alias)
-      if (marked?.network !== call.id.network) continue
-      const addresses = marked.addresses.flatMap((text) => parseAddress(text) ?? [])
-      for (const lease of freeAmong(adopter, addresses)) store.hold(marked, [lease])
-    }
-    store.setMeta(recovered, 'yes')
-  }
-  const folder = hostLocalFolder(call)
-  const stamp = directoryStamp(folder)
-  const key = `adopted ${folder}`
-  if (stamp === undefined || store.meta(key) === stamp) return
-  const unlock = lockHostLocal(call, folder)
-  try {
-    const there = readHostLocal(folder, bootMilliseconds())
-    dropVanished(call, store, there)
-    for (const { address, container, ifname } of there)
-      for (const lease of freeAmong(adopter, [address]))
-        store.adopt({ network: call.id.network, container, ifname }, lease)
-    store.setMeta(key, isFresh(folder) ? 'changing' : (directoryStamp(folder) ?? stamp))
-  } finally {
-    unlock()
-  }
-}
-
-type Adopter = {
-  readonly store: LeaseStore
-  readonly network: string
-  readonly sets: readonly RangeSet[]
-}
-
-/** Those addresses that nobody holds, each with the pool that it belongs to. */
-function freeAmong({ store, network, sets }: Adopter, addresses: readonly Address[]): Held[] {
-  const book = store.book(network)
-  return addresses.flatMap((address) => {
-    const range = sets.flat().find((candidate) => isInRange(candidate, address))
-    const pool = range ? poolName(range) : 'adopted'
-    const holder = book.holderOf(address, pool)
-    return holder === undefined || holder === 'released' ? [{ address, pool }] : []
-  })
-}
-
-/** What host-local has deleted itself since it was adopted is free. */
-function dropVanished(call: Call, store: LeaseStore, there: readonly HostLocalLease[]): void {
-  const kept = new Set(there.map(({ address }) => formatAddress(address)))
-  const { network } = call.id
-  for (const address of store.adopted(network))
-    if (!kept.has(formatAddress(address))) store.releaseAddress(network, address)
-}
-
-/** host-local holds this lock while it works; without the file it never has. */
-function lockHostLocal({ native }: Call, folder: string): () => void {
-  let fd: number
-  try {
-    fd = openSync(`${folder}/lock`, 'r')
-  } catch {
-    return () => undefined
-  }
-  if (native.lock(fd, LOCK_EX, hostLocalWaitMilliseconds) === 0) return () => closeSync(fd)
-  closeSync(fd)
-  throw fault(
-    code.tryAgainLater,
-    "host-local's lock is held",
-    `${folder}/lock was not free within ${hostLocalWaitMilliseconds / 1000} s; try again`,
-  )
-}
-const hostLocalWaitMilliseconds = 10_000
-
 /**
  * After a boot nothing of the store is alive any more: all of it is given back in the transaction
  * of the first ADD.
@@ -213,6 +129,20 @@ export function startLife(store: LeaseStore, host: RouteSocket): void {
   const stamp = lifeStamp(host.netnsCookie())
   const known = store.meta('life')
   if (known === stamp) return
-  if (known !== undefined) store.releaseAll()
+  if (known !== undefined) {
+    // Files older than the boot are told by their time; within one boot, only we know ours.
+    if (isSameBoot(known, stamp)) dropFiles(store)
+    store.releaseAll()
+  }
   store.setMeta('life', stamp)
+}
+
+const isSameBoot = (known: string, stamp: string): boolean =>
+  known.split(' ')[0] === stamp.split(' ')[0]
+
+/** The files of our own leases, in the directories that we share with host-local. */
+function dropFiles(store: LeaseStore): void {
+  for (const folder of store.metaKeys('adopted ').map((key) => key.slice('adopted '.length)))
+    for (const { address, container, isAdopted } of store.held(basename(folder)))
+      if (!isAdopted) unlinkHostLocal(folder, address, container)
 }

@@ -5,11 +5,12 @@ import { refuseUnsupported } from '../cni/unsupported.ts'
 import { FilterSocket } from '../kernel/filter-socket.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
 import { probeVeth } from '../wire/rtnl/link.ts'
-import { type Call, dataDirOf, isBuiltIn, withExistingStore } from './context.ts'
+import { type Call, dataDirOf, isHostLocal, isStatic, withExistingStore } from './context.ts'
 import { delegate } from './delegate.ts'
 import { refuseUnfit } from './describe.ts'
 import { poolFaultOf } from './lease.ts'
 import { refuseOlder } from './refusals.ts'
+import { staticAddresses } from './static.ts'
 
 /**
  * Whether an ADD could be served now. Runtimes ask every few seconds, so nothing here takes long or
@@ -22,7 +23,8 @@ export function status(call: Call): void {
   refuseUnfit(config)
   refuseKernel(call)
   refuseDataDir(dataDirOf(config))
-  if (isBuiltIn(config.ipam)) refusePool(call)
+  if (isHostLocal(config.ipam)) refusePool(call)
+  if (isStatic(config.ipam)) refuseStatic(call)
   delegate(call, 'STATUS')
 }
 
@@ -55,10 +57,15 @@ export function refuseDataDir(dataDir: string): void {
   }
 }
 
-function refusePool(call: Call): void {
+export function refusePool(call: Call): void {
   const probe = (full: string | undefined): void => {
     if (full) throw unavailable(full)
   }
   const answered = withExistingStore(call, (store) => ({ full: poolFaultOf(call, store) }))
   probe(answered ? answered.full : poolFaultOf(call, undefined))
+}
+
+/** The runtime may bring the addresses with each ADD: that none are configured is no fault. */
+export function refuseStatic(call: Call): void {
+  if (call.config.ipam?.addresses?.length) staticAddresses(call)
 }

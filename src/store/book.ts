@@ -59,3 +59,28 @@ export const leasesOf = (db: Database): readonly Lease[] =>
       container: String(row.container),
       ifname: String(row.ifname ?? ''),
     }))
+
+/** `turn` of an address that was adopted: its true keeper is another program. */
+export const adoptedTurn = -1
+
+export type HeldAddress = {
+  readonly address: Address
+  readonly container: string
+  readonly ifname: string
+  readonly isAdopted: boolean
+}
+
+/** Every address of the network that somebody holds. */
+export const heldOf = (db: Database, network: string): readonly HeldAddress[] =>
+  db
+    .all(
+      'select address, container, ifname, turn from address ' +
+        'where network = ? and container is not null',
+      network,
+    )
+    .map(({ address, container, ifname, turn }) => ({
+      address: addressOfKey(String(address)),
+      container: String(container),
+      ifname: String(ifname),
+      isAdopted: turn === adoptedTurn,
+    }))

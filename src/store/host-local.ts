@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, statSync, unlinkSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync, unlinkSync, writeFileSync } from 'node:fs'
 import { type Address, formatAddress, parseAddress } from '../base/address.ts'
 
 /**
@@ -29,27 +29,53 @@ export const isFresh = (folder: string): boolean =>
   Date.now() - statSync(folder).mtimeMs < tickMillisecondsMax
 
 /**
- * The leases in a host-local directory that can belong to living pods: files older than the
- * machine's boot are what host-local leaks at every reboot, empty ones what it leaks at a power
- * cut.
+ * The leases in a host-local directory that can belong to living pods: files older than `since`
+ * are what host-local leaks at every reboot, empty ones what it leaks at a power cut.
  */
-export function readHostLocal(folder: string, bootMilliseconds: number): readonly HostLocalLease[] {
-  return readdirSync(folder).flatMap((name) => {
-    const address = parseAddress(name)
-    if (!address) return []
-    const path = `${folder}/${name}`
-    const state = statSync(path)
-    if (!state.isFile()) return []
-    const [container = '', ifname = ''] = readFileSync(path, 'utf8').trim().split(/\s+/)
-    const isStale = state.mtimeMs < bootMilliseconds
-    return isStale || container === '' ? [] : [{ address, container, ifname }]
-  })
+export const readHostLocal = (folder: string, since: number): readonly HostLocalLease[] =>
+  listHostLocal(folder).flatMap((name) => readHostLocalLease({ folder, name, since }) ?? [])
+
+/** Names of the files that are leases: addresses. */
+export const listHostLocal = (folder: string): readonly string[] =>
+  readdirSync(folder).filter((name) => parseAddress(name) !== undefined)
+
+export type LeaseFile = {
+  readonly folder: string
+  readonly name: string
+  /** Milliseconds since 1970: what was written before belongs to no living pod. */
+  readonly since: number
 }
 
-/** Takes a released lease out of the directory too, so that it is not adopted again. */
-export function unlinkHostLocal(folder: string, address: Address): void {
+/** One of them, if it can belong to a living pod. */
+export function readHostLocalLease({ folder, name, since }: LeaseFile): HostLocalLease | undefined {
+  const address = parseAddress(name)
+  const path = `${folder}/${name}`
+  const state = statSync(path)
+  if (!address || !state.isFile()) return undefined
+  const [container = '', ifname = ''] = readFileSync(path, 'utf8').trim().split(/\s+/)
+  const isStale = state.mtimeMs < since
+  return isStale || container === '' ? undefined : { address, container, ifname }
+}
+
+/**
+ * Writes a lease as host-local does, under its lock. A file that is there belongs to nobody who
+ * lives.
+ */
+export function writeHostLocal(folder: string, lease: HostLocalLease): void {
+  const { address, container, ifname } = lease
+  writeFileSync(`${folder}/${formatAddress(address)}`, `${container}\r\n${ifname}`, { mode: 0o600 })
+}
+
+/**
+ * Takes a released lease out of the directory too, so that it is not adopted again; of `container`
+ * alone, if one is named: the address may be another's by now.
+ */
+export function unlinkHostLocal(folder: string, address: Address, container?: string): void {
+  const path = `${folder}/${formatAddress(address)}`
   try {
-    unlinkSync(`${folder}/${formatAddress(address)}`)
+    if (container !== undefined && readFileSync(path, 'utf8').trim().split(/\s+/)[0] !== container)
+      return
+    unlinkSync(path)
   } catch (refusal) {
     if ((refusal as NodeJS.ErrnoException).code !== 'ENOENT') throw refusal
   }

@@ -1,8 +1,17 @@
 import { type Address, addressKey, parseAddress } from '../base/address.ts'
 import type { Attachment, AttachmentId } from '../datapath/attachment.ts'
 import type { Book, Cursor } from '../ipam/allocate.ts'
-import { addressOfKey, bookOf, type Lease, leasesOf } from './book.ts'
+import {
+  addressOfKey,
+  adoptedTurn,
+  bookOf,
+  type HeldAddress,
+  heldOf,
+  type Lease,
+  leasesOf,
+} from './book.ts'
 import { Database, isCorrupt, type Lock, recordOf } from './database.ts'
+import { DelegateTable, delegateSchema } from './delegate-table.ts'
 import { ExtrasTable, extrasSchema } from './extras-table.ts'
 import { hostPortSchema } from './host-port-table.ts'
 
@@ -29,10 +38,8 @@ create table cursor(
   network text, pool text, next text not null, primary key(network, pool)) without rowid`,
   extrasSchema,
   hostPortSchema,
+  delegateSchema,
 ]
-
-/** `turn` of an address that was adopted: its true keeper is another program. */
-const adoptedTurn = -1
 
 export type Held = { readonly address: Address; readonly pool: string }
 
@@ -40,10 +47,12 @@ export type Held = { readonly address: Address; readonly pool: string }
 export class LeaseStore {
   readonly #db: Database
   readonly extras: ExtrasTable
+  readonly delegates: DelegateTable
 
   private constructor(db: Database) {
     this.#db = db
     this.extras = new ExtrasTable(db)
+    this.delegates = new DelegateTable(db)
   }
 
   static open(dataDir: string, lock: Lock): LeaseStore {
@@ -92,6 +101,11 @@ export class LeaseStore {
 
   setMeta(key: string, value: string): void {
     this.#db.run('insert or replace into meta values(?, ?)', key, value)
+  }
+
+  metaKeys(prefix: string): readonly string[] {
+    const sql = 'select key from meta where substr(key, 1, ?) = ?'
+    return this.#db.all(sql, prefix.length, prefix).map(({ key }) => String(key))
   }
 
   attachment({ network, container, ifname }: AttachmentId): Attachment | undefined {
@@ -160,7 +174,7 @@ export class LeaseStore {
     return leasesOf(this.#db)
   }
 
-  /** As `hold`, for leases that another program keeps: `adopted` tells of them. */
+  /** As `hold`, for leases that another program keeps: `held` tells which. */
   adopt(id: AttachmentId, lease: Held): void {
     this.hold(id, [lease])
     this.#db.run(
@@ -171,15 +185,9 @@ export class LeaseStore {
     )
   }
 
-  /** Adopted leases that are held still. */
-  adopted(network: string): readonly Address[] {
-    return this.#db
-      .all(
-        'select address from address where network = ? and container is not null and turn = ?',
-        network,
-        adoptedTurn,
-      )
-      .map(({ address }) => addressOfKey(String(address)))
+  /** Every address of the network that somebody holds. */
+  held(network: string): readonly HeldAddress[] {
+    return heldOf(this.#db, network)
   }
 
   /** Gives one address back. */
@@ -243,6 +251,7 @@ export class LeaseStore {
     this.#releaseWhere('container is not null')
     this.#db.run('delete from attachment')
     this.extras.clear()
+    this.delegates.clear()
   }
 
   /** Containers and interface names that hold an address of the network. */

@@ -23,6 +23,9 @@ const full = {
   ipMasqBackend: 'nftables',
   nonMasqueradeCIDRs: ['10.0.0.0/8'],
   spoofCheck: false,
+  macspoofchk: false,
+  subnetFile: '/s',
+  delegate: { type: 'bridge' },
   bridge: 'cni0',
   isGateway: true,
   isDefaultGateway: true,
@@ -66,6 +69,8 @@ const full = {
     routes: [
       { dst: '0.0.0.0/0', gw: '10.2.0.1', mtu: 9, advmss: 8, priority: 7, table: 6, scope: 0 },
     ],
+    addresses: [{ address: '10.4.0.5/24', gateway: '10.4.0.1' }],
+    dns: { nameservers: ['10.0.0.3'], domain: 'e', search: ['u'], options: ['q'] },
     dataDir: '/y',
     resolvConf: '/z',
   },

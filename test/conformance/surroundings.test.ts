@@ -47,10 +47,10 @@ async function withMounts(script: string, use: (extra: Extra) => void): Promise<
   }
 }
 
-/** A disk of 64 KiB that is filled to its last byte, and emptied again. */
+/** A disk of 128 KiB that is filled to its last byte, and emptied again. */
 async function fullDisk(t: Test, host: Host, mode: Mode): Promise<void> {
   mkdirSync(host.dataDir, { recursive: true })
-  const mount = `mount -t tmpfs -o size=64k none ${host.dataDir}`
+  const mount = `mount -t tmpfs -o size=128k none ${host.dataDir}`
   await withMounts(mount, (disk) => {
     const inside = (line: string): void => {
       run([...(disk.wrapper ?? []), '/bin/sh', '-c', line])

@@ -3,14 +3,10 @@ import { formatAddress } from '../../src/base/address.ts'
 import type { Leased } from '../../src/ipam/allocate.ts'
 import { poolName } from '../../src/ipam/ranges.ts'
 import { loadNative } from '../../src/kernel/native.ts'
-import { type Call, dataDirOf, delegateOf, isBuiltIn } from '../../src/plugin/context.ts'
+import { type Call, dataDirOf, delegateOf, isHostLocal } from '../../src/plugin/context.ts'
 import { describeAttachment } from '../../src/plugin/describe.ts'
-import {
-  hostLocalFolder,
-  leaseAddresses,
-  poolFaultOf,
-  rangeSetsOf,
-} from '../../src/plugin/lease.ts'
+import { hostLocalFolder } from '../../src/plugin/host-local.ts'
+import { leaseAddresses, poolFaultOf, rangeSetsOf } from '../../src/plugin/lease.ts'
 import { LeaseStore } from '../../src/store/lease-store.ts'
 import { withFolder } from '../store/folder.ts'
 import { faultOf, faultOrResult } from '../support/fault-of.ts'
@@ -210,7 +206,7 @@ for (const { why, keys, builtIn, delegate, dataDir } of [
 ]) {
   test(`IPAM: ${why}`, async (t) => {
     const { config } = sourceOf({ keys })
-    t.equal(isBuiltIn(config.ipam), builtIn)
+    t.equal(isHostLocal(config.ipam), builtIn)
     t.equal(delegateOf(config), delegate)
     t.equal(dataDirOf(config), dataDir)
   })

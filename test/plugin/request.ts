@@ -1,6 +1,7 @@
 import { parsePrefix } from '../../src/base/prefix.ts'
-import { parseConfig, type RouteConfig } from '../../src/cni/config.ts'
+import { parseConfig } from '../../src/cni/config.ts'
 import { parseEnvironment } from '../../src/cni/environment.ts'
+import type { RouteConfig } from '../../src/cni/network-config.ts'
 import type { Given, Source } from '../../src/plugin/describe.ts'
 
 export type Request = Readonly<{

@@ -86,7 +86,7 @@ test('a store of a newer Tulle is refused as it is', async (t) =>
     t.throws(
       () => LeaseStore.open(folder, native.lock),
       new StoreBroken(
-        `${file} was written by a newer Tulle (schema 7, this one knows 3); ` +
+        `${file} was written by a newer Tulle (schema 7, this one knows 4); ` +
           'install that version again, or move the file away when no pod runs',
       ),
     )
