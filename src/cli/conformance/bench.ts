@@ -100,6 +100,9 @@ export class Bench {
   clear(): void {
     for (const { pod, conf } of this.#pods.splice(0)) {
       this.call('DEL', pod, conf)
+      // Deleted, they are gone at once; with their namespace they go some time later.
+      if (pod.isThere())
+        for (const { name } of pod.socket.links()) if (name !== 'lo') pod.socket.deleteLink(name)
       pod.close()
     }
   }

@@ -1,7 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { formatAddress } from '../../base/address.ts'
-import { formatPrefix } from '../../base/prefix.ts'
+import { formatPrefix, type Prefix } from '../../base/prefix.ts'
 import { findProgram } from '../../kernel/program.ts'
+import { errno, KernelRefusal } from '../../kernel/refusal.ts'
 import type { RouteSocket } from '../../kernel/route-socket.ts'
 import { watchProgram } from '../../kernel/watched-program.ts'
 import type { IfIndex } from '../../wire/rtnl/link.ts'
@@ -10,16 +11,19 @@ import { tableLocal } from '../../wire/rtnl/route.ts'
 /** Link-local and multicast: the kernel makes and removes these itself, some time later. */
 const isKernels = (text: string): boolean => /^(fe80:|ff00:)/.test(text)
 
+/** linux/rtnetlink.h: these follow from the addresses, with IPv6 as late as the carrier comes. */
+const RTPROT_KERNEL = 2
+
 /** Links, addresses, routes and permanent neighbours of a namespace, a line each. */
 export function wiringLines(socket: RouteSocket): readonly string[] {
   const links = socket.links()
   const nameOf = (index: IfIndex | undefined): string =>
     links.find((link) => link.index === index)?.name ?? 'no link'
   const addresses = links.flatMap(({ index, name }) =>
-    socket.addresses(index).map((prefix) => ({ name, text: formatPrefix(prefix) })),
+    addressesOf(socket, index).map((prefix) => ({ name, text: formatPrefix(prefix) })),
   )
   const routes = [...socket.routes(4), ...socket.routes(6)].filter(
-    ({ table }) => table !== tableLocal,
+    ({ table, protocol }) => table !== tableLocal && protocol !== RTPROT_KERNEL,
   )
   return [
     ...links.map(({ name, kind }) => `link ${name}${kind === undefined ? '' : ` (${kind})`}`),
@@ -35,6 +39,16 @@ export function wiringLines(socket: RouteSocket): readonly string[] {
       .filter(({ permanent, link }) => permanent && nameOf(link) !== 'lo')
       .map(({ address, link }) => `neighbour ${formatAddress(address)} on ${nameOf(link)}`),
   ].sort()
+}
+
+/** None of a link that has gone since it was listed. */
+function addressesOf(socket: RouteSocket, index: IfIndex): readonly Prefix[] {
+  try {
+    return socket.addresses(index)
+  } catch (refusal) {
+    if (refusal instanceof KernelRefusal && refusal.errno === errno.ENODEV) return []
+    throw refusal
+  }
 }
 
 export const podLines = (socket: RouteSocket): readonly string[] =>
