@@ -13,6 +13,7 @@ import esbuild from 'esbuild'
 import { inject } from 'postject'
 import { configSchema } from '../src/cni/schema.ts'
 import { encodeTables } from '../src/datapath/ruleset.ts'
+import { makeCaches } from './code-caches.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const dist = path.join(root, 'dist')
@@ -221,73 +222,6 @@ async function quietly(work) {
   }
 }
 
-const conf = {
-  cniVersion: '1.1.0',
-  name: 'build',
-  type: 'tulle',
-  ipMasq: true,
-  ipam: {
-    type: 'host-local',
-    ranges: [[{ subnet: '10.244.0.0/24' }], [{ subnet: 'fd00:10:244::/64' }]],
-    routes: [{ dst: '0.0.0.0/0' }, { dst: '::/0' }],
-  },
-}
-
-/** The asset that src/main.ts runs for a verb, by the name that it is called by. */
-const cacheOf = (executable, verb) =>
-  path.basename(executable) === 'loopback' ? 'loopback' : `plugin.${verb}`
-
-/**
- * Runs every verb once, and loopback, in throw-away namespaces, and keeps the code that V8 had
- * compiled at its end.
- */
-function makeCaches(stage, cacheVariable) {
-  step('code caches')
-  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tulle-build-'))
-  const [host, pod] = ['host', 'pod'].map((name) => path.join(folder, name))
-  try {
-    for (const file of [host, pod]) {
-      fs.writeFileSync(file, '')
-      execFileSync('unshare', [`--net=${file}`, 'true'])
-    }
-    const network = { ...conf, ipam: { ...conf.ipam, dataDir: path.join(folder, 'data') } }
-    const run = (executable, verb, input) =>
-      execFileSync('nsenter', [`--net=${host}`, executable], {
-        input: JSON.stringify(input),
-        env: {
-          PATH: process.env.PATH,
-          CNI_COMMAND: verb,
-          CNI_CONTAINERID: 'build',
-          CNI_NETNS: pod,
-          CNI_IFNAME: 'eth0',
-          CNI_PATH: folder,
-          CNI_ARGS: 'IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=build',
-          [cacheVariable]: path.join(work, `${cacheOf(executable, verb)}.cache`),
-        },
-        encoding: 'utf8',
-      })
-    let prevResult
-    for (const verb of verbs) {
-      const output = run(stage, verb, {
-        ...network,
-        ...(prevResult ? { prevResult } : {}),
-        ...(verb === 'GC' ? { 'cni.dev/valid-attachments': [] } : {}),
-      })
-      if (verb === 'ADD') prevResult = JSON.parse(output)
-    }
-    const loopback = path.join(folder, 'loopback')
-    fs.symlinkSync(stage, loopback)
-    run(loopback, 'ADD', { cniVersion: '0.3.1', name: 'cni-loopback', type: 'loopback' })
-  } finally {
-    for (const file of [host, pod]) {
-      try {
-        execFileSync('umount', [file], { stdio: 'ignore' })
-      } catch {}
-    }
-    fs.rmSync(folder, { recursive: true, force: true })
-  }
-}
-
 /**
  * A child's failure in a few lines: its command and the end of what it said (minified sources are
  * left out).
@@ -311,7 +245,8 @@ if (!process.argv.includes('--generate')) {
   const stage = path.join(work, 'stage')
   step('stage executable')
   await pack('boot-stage.js', stage, assets)
-  makeCaches(stage, cacheVariable)
+  step('code caches')
+  makeCaches({ stage, cacheVariable, work, verbs })
   fs.rmSync(stage)
   step('executable')
   await pack('boot.js', path.join(dist, 'tulle'), { ...assets, ...assetsOf('cache') })
