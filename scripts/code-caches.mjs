@@ -33,8 +33,8 @@ FLANNEL_IPMASQ=true
 `
 
 /**
- * Runs every verb once, and a name of each other asset, in throw-away namespaces, and keeps the code
- * that V8 had compiled at its end.
+ * Runs every verb once, and a name of each other asset, in throw-away namespaces, and keeps what V8
+ * had compiled at its end.
  */
 export function makeCaches({ stage, cacheVariable, work, verbs }) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'tulle-build-'))
