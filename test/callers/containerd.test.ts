@@ -87,10 +87,10 @@ async function checkCapabilities(
   containerd: Containerd,
   conflist: Json,
 ): Promise<void> {
-  const { machine, cri } = containerd
   await containerd.stop()
   containerd.writeConflist(conflist)
   await containerd.start()
+  const { machine, cri } = containerd
   const annotations = {
     'kubernetes.io/ingress-bandwidth': '20M',
     'kubernetes.io/egress-bandwidth': '10M',
@@ -101,11 +101,14 @@ async function checkCapabilities(
   writeFileSync(page, 'served by a pod\n')
   const serve = ['/bin/busybox', 'httpd', '-f', '-p', '80', '-h', machine.host.directory]
   const web = machine.daemon('web', inPod(sandbox, serve))
-  const url = `http://${uplink.node.v4}:18080/`
-  const get = () =>
-    machine.host.outside.exec(['/bin/busybox', 'wget', '-q', '-O', '-', '-T', '2', url])
+  const fetched = `
+    const answer = await fetch('http://${uplink.node.v4}:18080/')
+    process.stdout.write(await answer.text())`
+  const get = () => machine.host.outside.exec([process.execPath, '-e', fetched])
   await waitFor('the pod behind its host port', () => get().stdout === 'served by a pod\n')
   test.equal(get().code, 0, 'the world reaches the pod by the host port')
+  const second = cri.run({ ...pod, name: 'e' })
+  await test.rejects(second, /tcp port 18080 .* leads to/, 'which can be had once')
   const rates = machine.must(['tc', 'qdisc', 'show']).match(/tbf .*? rate \S+/g)
   test.match(rates?.join(), /20Mbit/, 'ingress bandwidth')
   test.match(rates?.join(), /10Mbit/, 'egress bandwidth')
