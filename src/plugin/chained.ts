@@ -4,6 +4,7 @@ import { nameOf } from '../datapath/attachment.ts'
 import { holdingOfExtras } from '../datapath/holding.ts'
 import { FilterSocket } from '../kernel/filter-socket.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
+import type { Link } from '../wire/rtnl/observed-link.ts'
 import { type Call, dataDirOf, openPod, withExistingStore, withStore } from './context.ts'
 import {
   allHoldings,
@@ -107,19 +108,26 @@ function chainedTarget(call: Call, host: RouteSocket): Target {
   const index = interfaces.findIndex(
     ({ name, sandbox }) => name === environment.ifname && sandbox !== undefined,
   )
-  const peer = sockets.pod.link({ name: environment.ifname })?.peer
-  const hostEnd = peer === undefined ? undefined : host.link({ index: peer })
-  const isVeth = hostEnd?.kind === 'veth'
-  const master =
-    isVeth && hostEnd.master !== undefined ? host.link({ index: hostEnd.master }) : undefined
+  const hostEnd = hostEndOf(sockets.pod.link({ name: environment.ifname }), host)
+  const master = hostEnd?.master === undefined ? undefined : host.link({ index: hostEnd.master })
   return {
     ...sockets,
     host,
     ips: ips
       .filter((ip) => ip.interface === undefined || index < 0 || ip.interface === index)
       .map(({ address }) => address.replace(/\/\d+$/, '')),
-    hostLink: isVeth ? hostEnd.name : null,
+    hostLink: hostEnd?.name ?? null,
     bridge: master?.kind === 'bridge' ? master.name : null,
     origin: 'there',
   }
+}
+
+/**
+ * The other end, if it is on the host: indexes are a namespace's own, so the two must name each
+ * other.
+ */
+function hostEndOf(podEnd: Link | undefined, host: RouteSocket): Link | undefined {
+  if (podEnd?.peer === undefined) return undefined
+  const found = host.link({ index: podEnd.peer })
+  return found?.kind === 'veth' && found.peer === podEnd.index ? found : undefined
 }
