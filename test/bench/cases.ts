@@ -46,7 +46,9 @@ export type ChainCase = Counted & {
   readonly iptables: 'nft' | 'legacy'
   readonly peers: readonly PeerId[]
 }
-export type Case = StartCase | AttachCase | ChainCase
+/** Host ports by their number: the next one's ADD, and a packet's way through one. */
+export type PortsCase = Counted & { readonly kind: 'ports'; readonly mappings: readonly number[] }
+export type Case = StartCase | AttachCase | ChainCase | PortsCase
 
 type Effort = 'full' | 'quick'
 
@@ -78,6 +80,7 @@ export function planCases(effort: Effort, only: string): readonly Case[] {
     chainCase(effort, 'single', 'nft'),
     chainCase(effort, 'dual', 'nft'),
     chainCase(effort, 'single', 'legacy'),
+    portsCase(effort),
     leasesCase(effort),
     burstCase(effort, { wiring: 'routed', masquerade: 'plain', families: 'single' }),
     burstCase(effort, { wiring: 'bridge', masquerade: 'masq', families: 'single' }),
@@ -124,6 +127,18 @@ const chainCase = (
   iptables,
   peers: references,
 })
+
+const portsCase = (effort: Effort): PortsCase => ({
+  kind: 'ports',
+  id: 'ports',
+  title: 'Host ports: ADD of the next, and round trip of a flow’s first packet, by mappings',
+  rounds: repeats.leases[effort],
+  warmup: 1,
+  mappings: [1, 10_000],
+})
+
+/** "at 10,000": the variant's name in rows and targets. */
+export const mappingsLabel = (mappings: number): string => `at ${mappings.toLocaleString('en')}`
 
 const leasesCase = (effort: Effort): AttachCase => ({
   kind: 'attach',

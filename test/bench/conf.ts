@@ -75,3 +75,10 @@ export function encodeChain(
         ]
   return plugins.map(([name, conf]) => [name, JSON.stringify(conf).replace('"@PORT@"', '@PORT@')])
 }
+
+/** A routed pod behind one host port. */
+export const encodePorts = (dataDir: string, mapping: object): string => {
+  const attachment = { wiring: 'routed', masquerade: 'plain', families: 'single' } as const
+  const conf = JSON.parse(encodeConf('tulle', '1.1.0', attachment, dataDir)) as object
+  return JSON.stringify({ ...conf, runtimeConfig: { portMappings: [mapping] } })
+}

@@ -25,7 +25,7 @@ enum { GAP_MICROSECONDS = 1000, ROUND_GAP_MICROSECONDS = 5000, OUTPUT_BUFFER_BYT
 // The round number of the pod that stays attached; job.ts knows it too.
 enum { RESIDENT_ROUND = -1000 };
 
-static const char *const verbs[] = {"VERSION", "STATUS", "ADD", "CHECK", "DEL"};
+static const char *const verbs[] = {"VERSION", "STATUS", "ADD", "CHECK", "DEL", "RTT"};
 enum { VERB_COUNT = sizeof verbs / sizeof *verbs };
 
 static struct job job;

@@ -1,5 +1,8 @@
-/** Verbs that are timed; a program that knows none (`node -e 0`) simply gets the environment. */
-export type Verb = 'VERSION' | 'STATUS' | 'ADD' | 'CHECK' | 'DEL'
+/**
+ * Verbs that are timed; a program that knows none (`node -e 0`) simply gets the environment. RTT: a
+ * packet there and back, by rtt.c.
+ */
+export type Verb = 'VERSION' | 'STATUS' | 'ADD' | 'CHECK' | 'DEL' | 'RTT'
 
 /** One program with all that a runtime would hand it. */
 export type Contender = {

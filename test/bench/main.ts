@@ -12,7 +12,13 @@ import { type CaseResult, collectRows } from './result.ts'
 import { Stage, type StageTools } from './stage.ts'
 import { colourPaint, plainPaint } from './table.ts'
 import { evaluateTargets, rules } from './targets.ts'
-import { compileChain, compileFloor, compileHarness, pathWithIptables } from './toolchain.ts'
+import {
+  compileChain,
+  compileFloor,
+  compileHarness,
+  compileRtt,
+  pathWithIptables,
+} from './toolchain.ts'
 
 /** On disk, as a node's /var/lib is: a store's fsync must cost here what it costs there. */
 const workParent = '/var/tmp'
@@ -26,6 +32,7 @@ type Bench = {
   readonly workDirectory: string
   /** The chain's runner. */
   readonly chain: string
+  readonly rtt: string
   readonly paths: StageTools['paths']
   readonly progress: Progress
   readonly signal: AbortSignal
@@ -73,6 +80,7 @@ async function bench(
     peers,
     workDirectory,
     chain: compileChain(workDirectory),
+    rtt: compileRtt(workDirectory),
     paths: {
       nft: pathWithIptables('nft', workDirectory),
       legacy: pathWithIptables('legacy', workDirectory),

@@ -18,7 +18,7 @@ t.test('an unknown option is refused with the usage', async (t) =>
 )
 
 t.test(
-  'the cases are wiring × families × masquerade, and start, chains, leases, bursts',
+  'the cases are wiring × families × masquerade, and start, chains, ports, leases, bursts',
   async (t) => {
     const ids = planCases('full', '').map(({ id }) => id)
     t.same(ids, [
@@ -26,7 +26,7 @@ t.test(
       ...['routed', 'routed-masq', 'routed-dual', 'routed-dual-masq'],
       ...['bridge', 'bridge-masq', 'bridge-dual', 'bridge-dual-masq'],
       ...['chain-nft', 'chain-dual-nft', 'chain-legacy'],
-      ...['leases', 'burst-routed', 'burst-bridge-masq'],
+      ...['ports', 'leases', 'burst-routed', 'burst-bridge-masq'],
     ])
   },
 )

@@ -1,12 +1,27 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeNetns, type Netns } from '../support/netns.ts'
-import type { AttachCase, Case, ChainCase, PeerId, Variant } from './cases.ts'
-import { encodeChain, encodeConf } from './conf.ts'
+import {
+  type AttachCase,
+  type Case,
+  type ChainCase,
+  mappingsLabel,
+  type PeerId,
+  type PortsCase,
+  type Variant,
+} from './cases.ts'
+import { encodeChain, encodeConf, encodePorts } from './conf.ts'
 import type { Call, Contender, Verb } from './job.ts'
 import { fillLeases, isBeyondFilled } from './leases.ts'
 import { makeNode, prepareFloor } from './node.ts'
 import type { Peer, Peers } from './peers.ts'
+import {
+  echoHostPort,
+  makePortsNode,
+  nextHostPort,
+  nodeAddress,
+  type PortsNode,
+} from './ports-node.ts'
 import { type Label, residentAdds } from './result.ts'
 
 /** The CNI_ARGS of a Kubernetes runtime. */
@@ -21,6 +36,8 @@ export type StageTools = {
   readonly paths: Readonly<Record<'nft' | 'legacy', string>>
   /** Runs a chain of plugins. */
   readonly chain: string
+  /** Asks for round trips. */
+  readonly rtt: string
 }
 
 type Placed = { readonly label: Label; readonly contender: Contender; readonly leases: number }
@@ -33,10 +50,11 @@ export class Stage {
   readonly peers: readonly PeerId[]
   readonly #placed: Placed[] = []
   readonly #namespaces: Netns[] = []
+  readonly #portsNodes: PortsNode[] = []
   readonly #state: string
   readonly #path: string
 
-  constructor(planned: Case, { peers, workDirectory, paths, chain }: StageTools) {
+  constructor(planned: Case, { peers, workDirectory, paths, chain, rtt }: StageTools) {
     this.#state = mkdtempSync(join(workDirectory, `${planned.id}-`))
     this.#path = paths[planned.kind === 'chain' ? planned.iptables : 'nft']
     this.peers = columnsOf(planned).filter((id) => peers.here.has(id))
@@ -44,6 +62,8 @@ export class Stage {
     try {
       if (planned.kind === 'start') for (const peer of present) this.#placeStart(peer)
       else if (planned.kind === 'chain') this.#placeChains(planned, present, chain)
+      else if (planned.kind === 'ports')
+        for (const peer of present) this.#placePorts(planned, peer, rtt)
       else this.#placeAttached(planned, present)
     } catch (fault) {
       this.close()
@@ -70,6 +90,7 @@ export class Stage {
   }
 
   close(): void {
+    for (const node of this.#portsNodes.splice(0)) node.close()
     for (const namespace of this.#namespaces.splice(0)) namespace.close()
     rmSync(this.#state, { recursive: true, force: true })
   }
@@ -137,6 +158,48 @@ export class Stage {
     }
   }
 
+  #placePorts(planned: PortsCase, peer: Peer, rtt: string): void {
+    const executable = peer.executable()
+    for (const mappings of planned.mappings) {
+      const store = join(this.#state, `store-${this.#placed.length}`)
+      mkdirSync(store)
+      const place = makePortsNode({ executable, rtt, store, mappings })
+      this.#portsNodes.push(place)
+      const next = { hostPort: nextHostPort, containerPort: 80, protocol: 'tcp' }
+      const variant = mappingsLabel(mappings)
+      const shared = { burst: 1, resident: 'none', environment: this.#environment(peer) } as const
+      const [plugin, packet] = [['ADD', 'DEL'] as const, ['RTT'] as const]
+      this.#placed.push({
+        leases: 0,
+        label: { peer: peer.id, variant, verbs: plugin },
+        contender: {
+          ...shared,
+          name: `${peer.id} ${variant}`,
+          executable,
+          words: [],
+          conf: encodePorts(store, next),
+          node: place.node.path,
+          verbs: plugin,
+          clock: 'exec-to-exit',
+        },
+      })
+      this.#placed.push({
+        leases: 0,
+        label: { peer: peer.id, variant, verbs: packet },
+        contender: {
+          ...shared,
+          name: `rtt ${variant}`,
+          executable: rtt,
+          words: ['ask', nodeAddress, echoHostPort, '300'],
+          conf: '',
+          node: place.outside.path,
+          verbs: packet,
+          clock: 'inside',
+        },
+      })
+    }
+  }
+
   #environment({ directory }: Peer): Readonly<Record<string, string>> {
     return {
       PATH: this.#path,
@@ -177,8 +240,10 @@ export class Stage {
   }
 }
 
-const columnsOf = (planned: Case): readonly PeerId[] =>
-  planned.kind === 'start' ? ['tulle', 'node', 'script', 'newest', 'debian'] : planned.peers
+function columnsOf(planned: Case): readonly PeerId[] {
+  if (planned.kind === 'start') return ['tulle', 'node', 'script', 'newest', 'debian']
+  return planned.kind === 'ports' ? ['tulle'] : planned.peers
+}
 
 /** STATUS is of CNI 1.1.0; the kernel has no verbs but the two that change it. */
 function knows(peer: Peer, verb: Verb): boolean {

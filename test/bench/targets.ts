@@ -1,4 +1,4 @@
-import type { PeerId } from './cases.ts'
+import { mappingsLabel, type PeerId } from './cases.ts'
 import type { Verb } from './job.ts'
 import { type CaseResult, findRow, type Row, type RowName } from './result.ts'
 import { bootstrap, type Interval, median } from './statistics.ts'
@@ -43,6 +43,11 @@ const chainRows = (verb: Verb): Pick<Rule, 'left' | 'right' | 'beside'> => ({
   left: { caseId: 'chain-nft', peer: 'tulle', verb },
   right: { caseId: 'chain-nft', peer: 'newest', verb },
   beside: { caseId: 'chain-nft', peer: 'debian', verb },
+})
+
+const portsRows = (verb: Verb): Pick<Rule, 'left' | 'right'> => ({
+  left: { caseId: 'ports', peer: 'tulle', verb, variant: mappingsLabel(10_000) },
+  right: { caseId: 'ports', peer: 'tulle', verb, variant: mappingsLabel(1) },
 })
 
 /** Each compares rows of the same case, so that their runs were interleaved. */
@@ -110,6 +115,20 @@ export const rules: readonly Rule[] = [
     figure: 'ratio',
     limit: 0.25,
     ...chainRows('DEL'),
+  },
+  {
+    id: 'ports-packet',
+    text: 'round trip of a packet through 10,000 host ports ÷ through one',
+    figure: 'ratio',
+    limit: 1.05,
+    ...portsRows('RTT'),
+  },
+  {
+    id: 'ports-add',
+    text: 'ADD of the next host port, the same',
+    figure: 'ratio',
+    limit: 1.1,
+    ...portsRows('ADD'),
   },
   {
     id: 'add-leases',

@@ -22,6 +22,8 @@ export const compileHarness = (directory: string): string =>
 export const compileFloor = (directory: string): string =>
   compile(['floor.c'], join(directory, 'floor'))
 
+export const compileRtt = (directory: string): string => compile(['rtt.c'], join(directory, 'rtt'))
+
 export const compileChain = (directory: string): string =>
   compile(['chain.c'], join(directory, 'chain'))
 
