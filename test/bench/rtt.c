@@ -1,6 +1,6 @@
-// Round trips of single UDP packets, each of a flow of its own: what a host port costs is paid by a
-// flow's first packet. `rtt serve PORT` echoes until it is killed; `rtt ask ADDRESS PORT COUNT` says
-// the median as the harness reads it, {"milliseconds":…}.
+// Round trips of single UDP packets, each of a flow of its own: what a host port costs is paid by
+// a flow's first packet. `rtt serve PORT` echoes until it is killed; `rtt ask ADDRESS PORT COUNT`
+// says the median as the harness reads it, {"milliseconds":…}.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <stdio.h>
