@@ -1,6 +1,6 @@
-// The conflists that runtimes write, whole: once through Debian's plugins, once through links of the
-// same names to the packaged executable. Results, what reaches what by host ports and pings, sysctls,
-// shaped links, and what is left.
+// The conflists that runtimes write, whole: once through Debian's plugins, once through links of
+// the same names to the packaged executable. Results, what reaches what by host ports and pings,
+// sysctls, shaped links, and what is left.
 
 import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
