@@ -18,12 +18,7 @@ export function parseConfig(text: string): NetworkConfig {
   const { bridge } = folded as NetworkConfig
   // JSON Schema counts characters, the kernel bytes.
   if (bridge !== undefined && encodeText(bridge).length > 15)
-    throw violationFault(folded, {
-      instancePath: '/bridge',
-      schemaPath: '',
-      keyword: '',
-      params: {},
-    })
+    throw violationFault(folded, { instancePath: '/bridge', keyword: '' })
   return { ...(folded as NetworkConfig), cniVersion }
 }
 
