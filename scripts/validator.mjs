@@ -1,6 +1,6 @@
-// The configuration's validator, compiled by ajv from src/cni/schema.ts. Every call of the plugin
-// loads it, so it is made small: what is said twice is said once, and of an error's description only
-// what src/cni/config.ts reads is kept.
+// The validator of the configuration, compiled by ajv from src/cni/schema.ts. Every call of the plugin
+// loads it, so it is made small: what is said twice is said once, and of an error only what
+// src/cni/config.ts reads of it is kept.
 import fs from 'node:fs'
 import path from 'node:path'
 import Ajv from 'ajv'
