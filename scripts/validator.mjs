@@ -1,4 +1,4 @@
-// The validator of the configuration, compiled by ajv from src/cni/schema.ts. Every call of the plugin
+// The validator of configurations, compiled by ajv from src/cni/schema.ts. Every call of the plugin
 // loads it, so it is made small: what is said twice is said once, and of an error only what
 // src/cni/config.ts reads of it is kept.
 import fs from 'node:fs'
