@@ -1,5 +1,6 @@
 import { mkdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import {
   addressesOf,
@@ -127,6 +128,12 @@ const cases: readonly (readonly [keys: Json, bridgeNetfilter: '0' | '1'])[] = [
   [{ masqAll: true }, '0'],
 ]
 
+/** Debian's bridge has its IPv6 address checked for duplicates: nothing is sent from it till then. */
+async function detected({ netns }: Host): Promise<void> {
+  const tentative = ['ip', '-6', 'addr', 'show', 'dev', 'cni0', 'tentative']
+  for (let tries = 0; tries < 50 && netns.exec(tentative).stdout !== ''; tries++) await sleep(100)
+}
+
 async function answersOf(
   who: Who,
   keys: Json,
@@ -140,6 +147,7 @@ async function answersOf(
     const [pod, other] = [host.pod(), host.pod()]
     const own = addressesOf(chain.add(pod, chain.conf(keys)))
     const others = addressesOf(chain.add(other, undefined))
+    await detected(host)
     const close = await serve(pod.netns, 'pod')
     answers = ways.map((way) => answerTo(way, { pod, other, addresses: namesOf(own, others) }))
     close()
