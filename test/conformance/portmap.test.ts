@@ -128,7 +128,7 @@ const cases: readonly (readonly [keys: Json, bridgeNetfilter: '0' | '1'])[] = [
   [{ masqAll: true }, '0'],
 ]
 
-/** Debian's bridge has its IPv6 address checked for duplicates: nothing is sent from it till then. */
+/** Debian's bridge has its IPv6 address checked for duplicates; nothing is sent from it before. */
 async function detected({ netns }: Host): Promise<void> {
   const tentative = ['ip', '-6', 'addr', 'show', 'dev', 'cni0', 'tentative']
   for (let tries = 0; tries < 50 && netns.exec(tentative).stdout !== ''; tries++) await sleep(100)
