@@ -54,7 +54,16 @@ const list = (key: string, items: readonly object[]): object =>
 
 /** What no specification knows came from a configuration or an IPAM plugin: not ours to say. */
 const knownDns = ({ nameservers, domain, search, options }: Dns): Dns =>
-  present({ nameservers, domain, search, options })
+  present({
+    nameservers: filled(nameservers),
+    domain: filled(domain),
+    search: filled(search),
+    options: filled(options),
+  })
+
+/** What is empty is left out, as Go's encoder does it for every other plugin. */
+const filled = <T extends string | readonly string[]>(value: T | undefined): T | undefined =>
+  value?.length ? value : undefined
 
 const isEmpty = (value: object): boolean => Object.keys(value).length === 0
 

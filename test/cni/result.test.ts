@@ -102,6 +102,11 @@ const shapes: readonly Readonly<{ why: string; result: Result; want: Record<stri
     },
   },
   {
+    why: 'so are empty lists and texts within dns',
+    result: { ...none, dns: { nameservers: [], domain: '', search: ['s'] } },
+    want: { '0.2.0': { dns: { search: ['s'] } }, '1.1.0': { dns: { search: ['s'] } } },
+  },
+  {
     why: 'one address a family before 0.3.0: the first, and its family’s routes',
     result: {
       ...none,
