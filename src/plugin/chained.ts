@@ -30,18 +30,19 @@ export function addChained(call: Call): string {
   const result = passThrough(config.cniVersion, config.prevResult)
   const host = new RouteSocket(native, -1, 'the host')
   const target = chainedTarget(call, host)
+  const filter = new FilterSocket(native)
   const undo: Undo = [() => delChained(call)]
   try {
     const extras = withStore(call, (store) => {
       startLife(store, host)
       // A runtime that tries again without DEL gets what it asks for now.
-      removeExtras(call, store, call)
+      removeExtras(call, store, { id: call.id, plugin: call.plugin, filter })
       const wished = wishedExtras(call, target, store)
       if (wished) store.extras.put(wished)
       return wished
     })
     if (!extras) return result
-    new FilterSocket(native).attach(holdingOfExtras(extras), (fill) =>
+    filter.attach(holdingOfExtras(extras), (fill) =>
       withStore(call, (store) => fill(allHoldings(store))),
     )
     applyExtras(call, extras, target)
@@ -54,8 +55,9 @@ export function addChained(call: Call): string {
 /** Needs neither namespace nor prevResult: what was given is on record. */
 export function delChained(call: Call): void {
   withExistingStore(call, (store) => {
-    removeExtras(call, store, call)
-    if (store.isEmpty()) new FilterSocket(call.native).dropEmptyTables()
+    const filter = new FilterSocket(call.native)
+    removeExtras(call, store, { id: call.id, plugin: call.plugin, filter })
+    if (store.isEmpty()) filter.dropEmptyTables()
   })
   // Of a store that was lost, the names are left.
   if (call.plugin === 'bandwidth') dropIfbs(new RouteSocket(call.native, -1, 'the host'), call.id)
@@ -78,10 +80,11 @@ export function gcChained(call: Call): void {
   const listed = validAttachments(call)
   const valid = new Set(listed.map(nameOf))
   withExistingStore(call, (store) => {
+    const filter = new FilterSocket(call.native)
     for (const extras of store.extras.all(call.id.network))
       if (extras.plugin === call.plugin && !valid.has(nameOf(extras)))
-        removeExtras(call, store, { id: extras, plugin: call.plugin })
-    if (store.isEmpty()) new FilterSocket(call.native).dropEmptyTables()
+        removeExtras(call, store, { id: extras, plugin: call.plugin, filter })
+    if (store.isEmpty()) filter.dropEmptyTables()
   })
   if (call.plugin === 'bandwidth')
     collectIfbs(new RouteSocket(call.native, -1, 'the host'), call.id.network, listed)

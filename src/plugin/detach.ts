@@ -32,7 +32,7 @@ export function detach(call: Call): void {
   if (link !== undefined) kernel.host.setDown(link)
   const isKnown = withExistingStore(call, (store) => {
     const attachment = store.attachment(call.id)
-    removeExtras(call, store, call)
+    removeExtras(call, store, { ...kernel, id: call.id, plugin: call.plugin })
     if (attachment) dropKernelState(attachment, store, kernel)
     releaseAddresses(call, store, call.id)
     return attachment !== undefined
@@ -49,7 +49,7 @@ export function forgetAttachment(call: Call): void {
   const kernel = openKernel(call)
   withExistingStore(call, (store) => {
     const attachment = store.attachment(call.id)
-    removeExtras(call, store, call)
+    removeExtras(call, store, { ...kernel, id: call.id, plugin: call.plugin })
     if (attachment) dropKernelState(attachment, store, kernel)
     releaseAddresses(call, store, call.id)
   })

@@ -76,21 +76,26 @@ export const checkExtras = (call: Call, extras: Extras, target: Target): readonl
     ),
 ]
 
-type Removal = { readonly id: AttachmentId; readonly plugin?: string }
+type Removal = {
+  readonly id: AttachmentId
+  readonly plugin: string
+  /** The caller's own: each one that deletes makes the process wait when it is closed. */
+  readonly filter: FilterSocket
+}
 
 /**
- * Takes back what plugins gave to an interface, newest part first, and forgets it: of one name, or
- * of every name where the interface itself goes. Under the store's lock.
+ * Takes back what a plugin of that name gave to an interface, newest part first, and forgets it.
+ * Under the store's lock.
  */
-export function removeExtras(call: Call, store: LeaseStore, { id, plugin }: Removal): void {
+export function removeExtras(call: Call, store: LeaseStore, { id, plugin, filter }: Removal): void {
   for (const extras of store.extras.of(id)) {
-    if (plugin !== undefined && extras.plugin !== plugin) continue
+    if (extras.plugin !== plugin) continue
     const { elements, chains } = holdingOfExtras(extras)
     const gate = gateOf(extras)
     const others =
       extras.isolation === null || gate === null ? [] : store.extras.policiesBehind(gate, extras)
     const own = elementsToDrop(elements, extras, others)
-    if (own.length > 0) new FilterSocket(call.native).detach({ elements: own, chains })
+    if (own.length > 0) filter.detach({ elements: own, chains })
     for (const part of askedOf(extras).toReversed()) part.remove?.(call, extras, store)
     store.extras.drop(extras)
   }

@@ -65,7 +65,7 @@ function collectRecords(call: Call, { host, filter, valid, attempt }: Collecting
         })
     for (const extras of store.extras.all(call.id.network))
       if (!names.has(nameOf(extras)))
-        attempt(() => removeExtras(call, store, { id: extras, plugin: extras.plugin }))
+        attempt(() => removeExtras(call, store, { id: extras, plugin: extras.plugin, filter }))
     // Adopted leases of old host-local files have no interface name: their container's word counts.
     for (const id of store.holders(call.id.network))
       if (!names.has(nameOf(id)) && !(id.ifname === '' && containers.has(id.container)))
