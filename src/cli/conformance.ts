@@ -35,6 +35,10 @@ export const conformance: Command = {
       value: 'FILE',
       text: 'its configuration, or a list; known plugins have one',
     },
+    chained: {
+      type: 'boolean',
+      text: 'it stands behind another plugin; known ones need no saying',
+    },
     'cni-path': {
       type: 'string',
       value: 'DIRS',
@@ -51,7 +55,12 @@ function run(desk: Desk): number {
   const plugin = pluginOf(desk)
   const cases = chosenCases(textOf(desk.values, 'only'))
   const cniPath = textOf(desk.values, 'cni-path') ?? defaultPath(plugin)
-  const subject = subjectOf({ plugin, cniPath, conf: textOf(desk.values, 'conf') })
+  const subject = subjectOf({
+    plugin,
+    cniPath,
+    conf: textOf(desk.values, 'conf'),
+    isChained: desk.values.chained === true,
+  })
   const junit = textOf(desk.values, 'junit')
   // Opened before the node's folders are covered.
   const junitFd = junit === undefined ? undefined : openSync(junit, 'w', 0o644)

@@ -67,11 +67,14 @@ export function delChained(call: Call): void {
 export function checkChained(call: Call): void {
   refuseOlder(call, '0.4.0')
   const target = chainedTarget(call, new RouteSocket(call.native, -1, 'the host'))
-  const known = withExistingStore(call, (store) => ({
-    recorded: store.extras.of(call.id).find(({ plugin }) => plugin === call.plugin),
-  }))
-  if (known?.recorded === undefined) return
-  const found = checkExtras(call, known.recorded, target)
+  const { recorded, wished } = withStore(call, (store) => {
+    const recorded = store.extras.of(call.id).find(({ plugin }) => plugin === call.plugin)
+    return { recorded, wished: recorded ?? wishedExtras(call, target, store) }
+  })
+  if (wished === undefined) return
+  const found = recorded
+    ? checkExtras(call, recorded, target)
+    : ['what the configuration asks for was never given to this interface: no ADD is on record']
   if (found.length > 0) throw checkFault(found)
 }
 

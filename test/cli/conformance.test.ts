@@ -7,27 +7,10 @@ import { type Ran, run } from '../support/netns.ts'
 import { referenceDirectory } from '../support/reference.ts'
 import { watchResidue } from '../support/residue.ts'
 import { type Defect, writePlugin } from './broken-plugin.ts'
+import { failsOf, parsed } from './examined.ts'
 import { tool, withFolder } from './tool.ts'
 
 t.setTimeout(280_000)
-
-type Outcome = Readonly<{
-  case: string
-  version: string
-  verdict: 'pass' | 'fail' | 'not applicable'
-  reasons: readonly string[]
-}>
-type Examined = Readonly<{ passed: number; failed: number; outcomes: readonly Outcome[] }>
-
-const parsed = ({ stdout, stderr }: Ran): Examined => {
-  if (stdout === '') throw new Error(stderr)
-  return JSON.parse(stdout) as Examined
-}
-
-const failsOf = ({ outcomes }: Examined): readonly string[] =>
-  outcomes
-    .filter(({ verdict }) => verdict === 'fail')
-    .map(({ case: name, version, reasons }) => `${name} ${version}: ${reasons.join('; ')}`)
 
 /** Test cases and failures of a JUnit file, as another XML parser reads it. */
 function readJunit(file: string): readonly string[] {

@@ -27,7 +27,7 @@ export const addCases: readonly Case[] = [
     text: 'ADD of an attachment that is there is refused, and what is there stays',
     basis: 'specification',
     scope: 'versions',
-    kind: 'interface',
+    kinds: ['interface'],
     examine: addTwice,
   },
   {
@@ -35,7 +35,7 @@ export const addCases: readonly Case[] = [
     text: 'ADD is refused where the pod has an interface of that name, and leaves nothing',
     basis: 'specification',
     scope: 'versions',
-    kind: 'interface',
+    kinds: ['interface'],
     examine: addNameTaken,
   },
   {
@@ -66,10 +66,11 @@ function examineAdd({ bench, version }: Examination, families: Families): Findin
   const shape = shapeFindings(result, version)
   const counts = familyFindings(result, families)
   if (bench.subject.kind === 'ipam') return [...shape, ...counts]
+  const own = bench.subject.ifname
   const links = isAtLeast(version, '0.3.0')
-    ? interfaceFindings(result, { path: pod.path, ifname })
+    ? interfaceFindings(result, { path: pod.path, ifname: own })
     : []
-  return [...shape, ...counts, ...links, ...podFindings(pod, result)]
+  return [...shape, ...counts, ...links, ...podFindings(pod, own, result)]
 }
 
 function familyFindings(result: Json, families: Families): Findings {
@@ -81,9 +82,9 @@ function familyFindings(result: Json, families: Families): Findings {
 }
 
 /** What the result says and the pod's namespace does not show. */
-function podFindings(pod: Pod, result: Json): Findings {
-  const link = pod.socket.link({ name: ifname })
-  if (!link) return [`the pod has no interface ${ifname}`]
+function podFindings(pod: Pod, own: string, result: Json): Findings {
+  const link = pod.socket.link({ name: own })
+  if (!link) return [`the pod has no interface ${own}`]
   const there = pod.socket.addresses(link.index)
   const missing = ipsOf(result).filter(({ address }) => {
     const prefix = parsePrefix(address)
@@ -94,8 +95,8 @@ function podFindings(pod: Pod, result: Json): Findings {
   )
   const noWay = destinationsOf(result).filter((dst) => !routes.includes(dst))
   return [
-    ...((link.flags & IFF_UP) === 0 ? [`${ifname} is down`] : []),
-    ...missing.map(({ address }) => `${ifname} does not have ${address}`),
+    ...((link.flags & IFF_UP) === 0 ? [`${own} is down`] : []),
+    ...missing.map(({ address }) => `${own} does not have ${address}`),
     ...noWay.map((dst) => `the pod has no route to ${dst}`),
   ]
 }

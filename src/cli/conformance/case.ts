@@ -4,8 +4,11 @@ import type { Bench } from './bench.ts'
 /** Whose rule it is: the specification's, the runtimes' (libcni, go-cni), or good practice. */
 export type Basis = 'specification' | 'runtimes' | 'practice'
 
-/** What a plugin is: it makes the interface, or only says which addresses it gets. */
-export type Kind = 'interface' | 'ipam'
+/**
+ * What a plugin is: it makes the interface, or only says which addresses it gets, or changes what
+ * the plugin before it in a chain has made, or sees to `lo`.
+ */
+export type Kind = 'interface' | 'ipam' | 'chained' | 'loopback'
 
 export type Examination = { readonly bench: Bench; readonly version: CniVersion }
 
@@ -23,7 +26,10 @@ export type Case = {
   /** The first and the last version that it applies to. */
   readonly since?: CniVersion
   readonly until?: CniVersion
-  readonly kind?: Kind
+  /** The kinds that it applies to; left out, all. */
+  readonly kinds?: readonly Kind[]
+  /** Asks for no pod: holds for versions too under which there are no chains. */
+  readonly withoutPod?: true
   readonly examine: (examination: Examination) => Findings | NotApplicable
 }
 

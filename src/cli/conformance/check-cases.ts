@@ -15,7 +15,7 @@ const tampered = ({ name, text, basis = 'specification' }: Told, tamper: Tamper)
   basis,
   scope: 'versions',
   since: '0.4.0',
-  kind: 'interface',
+  kinds: ['interface'],
   examine: ({ bench, version }) => {
     const conf = bench.conf(version)
     const pod = bench.makePod(conf)
@@ -72,7 +72,7 @@ export const checkCases: readonly Case[] = [
     basis: 'specification',
     scope: 'versions',
     since: '0.4.0',
-    kind: 'interface',
+    kinds: ['interface', 'chained'],
     examine: ({ bench, version }): Findings => {
       const conf = bench.conf(version)
       const pod = bench.makePod(conf)
@@ -87,6 +87,7 @@ export const checkCases: readonly Case[] = [
     basis: 'specification',
     scope: 'versions',
     since: '0.4.0',
+    kinds: ['interface', 'ipam', 'chained'],
     examine: ({ bench, version }): Findings => {
       const conf = bench.conf(version)
       const [pod, other] = [bench.makePod(conf), bench.makePod(conf)]

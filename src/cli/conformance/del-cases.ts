@@ -2,7 +2,7 @@ import { unlinkSync } from 'node:fs'
 import { isAtLeast } from '../../cni/version.ts'
 import { warmUp } from './add-cases.ts'
 import { type Json, silent, told } from './answers.ts'
-import { type Bench, ifname, type Pod } from './bench.ts'
+import type { Bench, Pod } from './bench.ts'
 import type { Basis, Case, Examination, Findings } from './case.ts'
 
 /** Takes the pod down in the way that the case is about; what is wrong with the answers. */
@@ -19,8 +19,8 @@ const takenDown = ({ name, text, basis = 'specification' }: Told, takeDown: Take
   examine: ({ bench, version }) => {
     const conf = bench.conf(version)
     warmUp(bench, conf)
-    const before = bench.picture()
     const pod = bench.makePod(conf)
+    const before = bench.picture()
     const { ran, result } = bench.add(pod, conf)
     if (!result) return [`ADD: ${told(ran)}`]
     const found = takeDown(bench, pod, conf, result)
@@ -30,8 +30,8 @@ const takenDown = ({ name, text, basis = 'specification' }: Told, takeDown: Take
 })
 
 const inPod = ({ subject }: Bench, pod: Pod): Findings =>
-  subject.kind === 'interface' && pod.isThere() && pod.socket.link({ name: ifname })
-    ? [`after DEL link ${ifname} is left in the pod`]
+  subject.kind === 'interface' && pod.isThere() && pod.socket.link({ name: subject.ifname })
+    ? [`after DEL link ${subject.ifname} is left in the pod`]
     : []
 
 /** prevResult goes with DEL from 0.4.0 on. */
@@ -95,6 +95,7 @@ export const lastDelCase: Case = {
   text: 'DEL of the last pod leaves the node as it was before the first ADD',
   basis: 'practice',
   scope: 'once',
+  kinds: ['interface', 'ipam'],
   examine: ({ bench, version }) => {
     const conf = bench.conf(version)
     const before = bench.picture()

@@ -192,7 +192,7 @@ export const environmentCases: readonly Case[] = [
         })
       },
     ),
-    kind: 'interface',
+    kinds: ['interface'],
   },
 ]
 
@@ -203,5 +203,5 @@ export const ownNetnsCase: Case = {
     (bench, pod, conf) =>
       refused('ADD', bench.call('ADD', pod, conf, { CNI_NETNS: bench.node.path })),
   ),
-  kind: 'interface',
+  kinds: ['interface'],
 }

@@ -2,6 +2,7 @@ import { type CniVersion, isAtLeast } from '../../cni/version.ts'
 import { addCases } from './add-cases.ts'
 import type { Bench } from './bench.ts'
 import type { Case, Outcome } from './case.ts'
+import { chainedCases } from './chained-cases.ts'
 import { checkCases } from './check-cases.ts'
 import { collectCases } from './collect-cases.ts'
 import { delCases, lastDelCase } from './del-cases.ts'
@@ -14,6 +15,7 @@ export const allCases: readonly Case[] = [
   ...versionCases,
   ...environmentCases,
   ...addCases,
+  ...chainedCases,
   ...checkCases,
   ...delCases,
   ...collectCases,
@@ -38,11 +40,20 @@ const isFor = ({ since, until }: Case, version: CniVersion): boolean =>
   (since === undefined || isAtLeast(version, since)) &&
   (until === undefined || isAtLeast(until, version))
 
+/** prevResult is of this version on. */
+const firstOfChains = '0.3.0'
+
 function examine(bench: Bench, one: Case, version: CniVersion): Outcome {
   const outcome = { case: one, version }
   const { kind } = bench.subject
-  if (one.kind !== undefined && one.kind !== kind)
+  if (one.kinds && !one.kinds.includes(kind))
     return { ...outcome, verdict: 'not applicable', reasons: [`the plugin is of kind ${kind}`] }
+  if (kind === 'chained' && !one.withoutPod && !isAtLeast(version, firstOfChains))
+    return {
+      ...outcome,
+      verdict: 'not applicable',
+      reasons: [`chains began with ${firstOfChains}`],
+    }
   try {
     const found = one.examine({ bench, version })
     if ('notApplicable' in found)

@@ -70,8 +70,12 @@ function newFindings(result: Json, version: CniVersion): Findings {
   ]
 }
 
+/** What loopback tells of `lo`. */
+const zeroMac = '00:00:00:00:00:00'
+
 function linkFindings({ name, mac }: Json, at: string): Findings {
-  const hasMac = mac === undefined || mac === '' || parseMac(String(mac)) !== undefined
+  const isNone = mac === undefined || mac === '' || (name === 'lo' && mac === zeroMac)
+  const hasMac = isNone || parseMac(String(mac)) !== undefined
   return [
     ...(typeof name === 'string' && name !== '' ? [] : [`${at} has no name`]),
     ...(hasMac ? [] : [`${at}.mac ${quoted(mac)} is no MAC address`]),

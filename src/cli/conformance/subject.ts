@@ -4,6 +4,7 @@ import { type CniVersion, isVersion, versions } from '../../cni/version.ts'
 import { UsageFault } from '../command.ts'
 import { isJson, type Json, parseJson } from './answers.ts'
 import type { Kind } from './case.ts'
+import { chainedConfs } from './chained-confs.ts'
 
 /** Address families of the network; given: whatever the user's own configuration says. */
 export type Families = 'ipv4' | 'ipv6' | 'dual' | 'given'
@@ -13,6 +14,8 @@ export type Subject = {
   readonly file: string
   readonly cniPath: string
   readonly kind: Kind
+  /** CNI_IFNAME of its calls. */
+  readonly ifname: string
   readonly families: readonly Families[]
   readonly confOf: (version: CniVersion, families: Families) => Json
 }
@@ -44,6 +47,13 @@ const staticIpam = (wanted: Wanted): Json => ({
   addresses: wanted.map((family) => ({ address: pools[family].address })),
 })
 
+const chained = Object.fromEntries(
+  Object.entries(chainedConfs).map(([name, conf]) => [
+    name,
+    { kind: 'chained', confOf: () => conf } satisfies Known,
+  ]),
+)
+
 type Known = { readonly kind: Kind; readonly confOf: (wanted: Wanted) => Json }
 
 /** Configurations for those who are known by name. */
@@ -56,36 +66,33 @@ const known: Readonly<Record<string, Known>> = {
   },
   'host-local': { kind: 'ipam', confOf: (wanted) => ({ ipam: hostLocal(wanted) }) },
   static: { kind: 'ipam', confOf: (wanted) => ({ ipam: staticIpam(wanted) }) },
+  loopback: { kind: 'loopback', confOf: () => ({}) },
+  ...chained,
 }
-
-/** Plugins that only change what others made, or that only make `lo`: other rules hold for them. */
-const others = ['portmap', 'bandwidth', 'tuning', 'firewall', 'sbr', 'loopback']
 
 export type Asked = {
   readonly plugin: string
   readonly cniPath: string
   readonly conf: string | undefined
+  /** The user says so; of known plugins it is known. */
+  readonly isChained: boolean
 }
 
-export function subjectOf({ plugin, cniPath, conf }: Asked): Subject {
+export function subjectOf({ plugin, cniPath, conf, isChained }: Asked): Subject {
   const name = basename(plugin)
-  if (others.includes(name))
-    throw new UsageFault(
-      `tulle conformance: ${name} makes no interface of its own, and its rules are not in this ` +
-        `tool; it examines plugins that make an interface or lease addresses`,
-    )
-  const base = { file: plugin, cniPath }
-  if (conf !== undefined) return { ...base, ...givenSubject(name, readConf(conf, name)) }
+  const base = { file: plugin, cniPath, ifname: name === 'loopback' ? 'lo' : 'eth0' }
+  if (conf !== undefined) return { ...base, ...givenSubject(name, readConf(conf, name), isChained) }
   const found = known[name]
   if (!found)
     throw new UsageFault(
       `tulle conformance: no configuration is known for ${name} (it is for ` +
         `${Object.keys(known).join(', ')}); give one with --conf FILE`,
     )
+  const hasFamilies = found.kind === 'interface' || found.kind === 'ipam'
   return {
     ...base,
     kind: found.kind,
-    families: ['ipv4', 'ipv6', 'dual'],
+    families: hasFamilies ? ['ipv4', 'ipv6', 'dual'] : ['given'],
     confOf: (cniVersion, families) => ({
       cniVersion,
       name: networkName,
@@ -97,15 +104,22 @@ export function subjectOf({ plugin, cniPath, conf }: Asked): Subject {
 
 type Given = Pick<Subject, 'kind' | 'families' | 'confOf'>
 
-function givenSubject(name: string, given: Json): Given {
+function givenSubject(name: string, given: Json, isChained: boolean): Given {
   const { ipam } = given
   const isHostLocal = isJson(ipam) && ipam.type === 'host-local'
   const kept = isHostLocal ? { ipam: { ...ipam, dataDir } } : {}
   return {
-    kind: isJson(ipam) && ipam.type === name ? 'ipam' : 'interface',
+    kind: kindOf(name, given, isChained),
     families: ['given'],
     confOf: (cniVersion) => ({ ...given, ...kept, name: networkName, cniVersion }),
   }
+}
+
+function kindOf(name: string, given: Json, isChained: boolean): Kind {
+  if (isChained) return 'chained'
+  if (isJson(given.ipam) && given.ipam.type === name) return 'ipam'
+  const kind = known[name]?.kind
+  return kind === 'chained' || kind === 'loopback' ? kind : 'interface'
 }
 
 /** A configuration, or the entry of a list that is about this plugin, or else its first. */

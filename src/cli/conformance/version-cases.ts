@@ -5,6 +5,7 @@ import type { Case } from './case.ts'
 export const versionCases: readonly Case[] = [
   {
     name: 'version',
+    withoutPod: true,
     text: 'VERSION lists versions, with the dummy environment that libcni sends',
     basis: 'specification',
     scope: 'versions',
@@ -23,6 +24,7 @@ export const versionCases: readonly Case[] = [
   },
   {
     name: 'version-echo',
+    withoutPod: true,
     text: 'VERSION answers in the version that it is asked in',
     basis: 'specification',
     scope: 'versions',
@@ -50,6 +52,7 @@ export const versionCases: readonly Case[] = [
   },
   {
     name: 'newest-version',
+    withoutPod: true,
     text: `It knows the newest version of the specification, ${newestVersion}`,
     basis: 'practice',
     scope: 'once',
