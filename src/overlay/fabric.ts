@@ -1,8 +1,8 @@
 import type { Address, Family } from '../base/address.ts'
 import type { Prefix } from '../base/prefix.ts'
 
-// What is wanted of the kernel so that pods reach other nodes' pods, as values. Links are named, not
-// numbered: an index ends with its link.
+// What is wanted of the kernel so that pods reach other nodes' pods, as values. Links are named,
+// not numbered: an index ends with its link.
 
 /** This node's way out towards other nodes, of one family. */
 export type Underlay = {
