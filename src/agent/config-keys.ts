@@ -167,7 +167,7 @@ export const keys: { readonly [Name in RawKey]: Key<RawConfig[Name]> } = {
     flag: 'conflist',
     fallback: '/etc/cni/net.d/10-tulle.conflist',
     placeholder: 'FILE',
-    text: 'the network list; "" for none, nor is the executable installed',
+    text: 'the network list ("": none, nothing is installed)',
     accepted: 'an absolute path that ends in .conflist, or ""',
     read: (value) => {
       if (value === '') return { value: { path: undefined } }
