@@ -74,18 +74,23 @@ export function modeBetween(
 function obstacleTo(podCIDR: Prefix, self: Self, node: ClusterNode): string | undefined {
   const what = `Cannot route ${formatPrefix(podCIDR)} to node ${node.name}`
   const own = self.podCIDRs.find((one) => overlaps(one, podCIDR))
-  if (own) return `${what}: it overlaps ${formatPrefix(own)} of this node; give one of them another`
+  if (own)
+    return `${what}: it overlaps ${formatPrefix(own)} of this node; ` + 'give one of them another'
   const mine = [self.underlay[4], self.underlay[6]].flatMap((one) => (one ? [one.address] : []))
   const twice = node.addresses.find((one) => mine.some((other) => sameAddress(one, other)))
-  if (twice) return `${what}: its address ${formatAddress(twice)} is this node's too`
+  if (twice)
+    return `${cannotRoute(podCIDR, node)}: its address ${formatAddress(twice)} is this node's too`
   const inside = [...mine, ...node.addresses].find((one) => contains(podCIDR, one))
   if (inside)
     return (
-      `${what}: it holds ${formatAddress(inside)}, a node's own address, which would no longer ` +
+      `${cannotRoute(podCIDR, node)}: it holds ${formatAddress(inside)}, a node's own address, which would no longer ` +
       'be reached; give the node another podCIDR'
     )
   return undefined
 }
+
+const cannotRoute = (podCIDR: Prefix, { name }: ClusterNode): string =>
+  `Cannot route ${formatPrefix(podCIDR)} to node ${name}`
 
 function directWay(podCIDR: Prefix, self: Self, node: ClusterNode): Destined | undefined {
   const over = podCIDR.address.family
@@ -114,15 +119,18 @@ function tunnelWay(
   node: ClusterNode,
   options: OverlayOptions,
 ): Destined | { readonly problem: string } {
-  const what = `Cannot route ${formatPrefix(podCIDR)} to node ${node.name}`
   const podFamily = podCIDR.address.family
   if (node.flannel) {
     // Flannel knows a tunnel of the pods' own family alone
     const vtep = node.flannel.find(({ family }) => family === podFamily)
     if (!vtep || !self.underlay[podFamily])
-      return { problem: `${what}: Flannel has no tunnel over IPv${podFamily} with this node` }
+      return {
+        problem: `${cannotRoute(podCIDR, node)}: Flannel has no IPv${podFamily} tunnel with us`,
+      }
     if (vtep.vni !== options.vni)
-      return { problem: `${what}: its VNI is ${vtep.vni}, ours ${options.vni}` }
+      return {
+        problem: `${cannotRoute(podCIDR, node)}: its VNI is ${vtep.vni}, ours ${options.vni}`,
+      }
     const { address, mac } = vtep
     return { podCIDR, mode: 'vxlan', over: podFamily, address, mac: mac.toLowerCase() }
   }
@@ -133,7 +141,9 @@ function tunnelWay(
   const has = node.addresses.map(formatAddress).join(', ') || 'none'
   const families = [4, 6].filter((family) => self.underlay[family as Family]).join(' and IPv')
   return {
-    problem: `${what}: this node has IPv${families} towards others, that has the addresses ${has}`,
+    problem:
+      `${cannotRoute(podCIDR, node)}: this node has IPv${families} towards others, ` +
+      `that has the addresses ${has}`,
   }
 }
 

@@ -27,7 +27,7 @@ export class Weave {
 
   /** In the place of what the node of this name had. The keys that this may have changed. */
   put(woven: Woven): ReadonlySet<string> {
-    const touched = new Set(this.drop(woven.name))
+    const touched = this.#forget(woven.name)
     if (woven.entries.length > 0 || woven.ways.length > 0 || woven.problem !== undefined)
       this.#nodes.set(woven.name, woven)
     for (const entry of woven.entries) {
@@ -40,6 +40,10 @@ export class Weave {
 
   /** A node that is gone. */
   drop(name: string): ReadonlySet<string> {
+    return this.#forget(name)
+  }
+
+  #forget(name: string): Set<string> {
     const touched = new Set<string>()
     for (const entry of this.#nodes.get(name)?.entries ?? []) {
       const key = keyOf(entry)
@@ -54,6 +58,11 @@ export class Weave {
   }
 
   #claim(key: string, claim: Claim): void {
+    if (!this.#owners.has(key)) {
+      this.#wanted.set(key, claim.entry)
+      this.#owners.set(key, claim.node)
+      return
+    }
     const others = this.#claimsOf(key).filter(({ node }) => node !== claim.node)
     this.#settle(key, [...others, claim])
   }
