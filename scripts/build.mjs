@@ -44,9 +44,12 @@ const step = (what) => process.stderr.write(`build: ${what}\n`)
 function compileNative() {
   step('native part')
   const include = path.join(root, 'node_modules/node-api-headers/include')
-  const source = path.join(root, 'src/kernel/native/tulle.c')
+  const folder = path.join(root, 'src/kernel/native')
+  const sources = ['tulle.c', 'watch.c'].map((file) => path.join(folder, file))
   const flags = ['-O2', '-Wall', '-Wextra', '-Werror', '-shared', '-fPIC', '-s', '-I', include]
-  execFileSync('gcc', [...flags, '-o', path.join(dist, 'tulle.node'), source], { stdio: 'inherit' })
+  execFileSync('gcc', [...flags, '-o', path.join(dist, 'tulle.node'), ...sources], {
+    stdio: 'inherit',
+  })
 }
 
 const common = {

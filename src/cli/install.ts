@@ -20,7 +20,7 @@ import {
   textOf,
   UsageFault,
 } from './command.ts'
-import { replaceFile, replaceLink, syncFolder } from './durable.ts'
+import { replaceFile, replaceLink, syncFolder } from '../store/durable.ts'
 
 /** The file's own name; every other name is a symbolic link to it. */
 const ownName = 'tulle'

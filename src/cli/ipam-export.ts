@@ -4,7 +4,7 @@ import type { Lease } from '../store/book.ts'
 import { LOCK_EX, makeFolder } from '../store/database.ts'
 import type { LeaseStore } from '../store/lease-store.ts'
 import { type Command, type Desk, jsonOption, requiredText, ToolFault } from './command.ts'
-import { replaceText, syncFolder } from './durable.ts'
+import { replaceText, syncFolder } from '../store/durable.ts'
 import { dataDirOption, isThisLife, withStore } from './leases.ts'
 
 const hostLocalDefault = '/var/lib/cni/networks'

@@ -61,6 +61,11 @@ export class NetlinkSocket {
     return typeof cookie === 'bigint' ? cookie : undefined
   }
 
+  /** nl_pid: in the kernel's multicast messages it tells whose doing something was. */
+  portId(): number {
+    return this.#native.portId(this.#fd)
+  }
+
   /** One question; the answers' messages. A refusal throws. */
   ask(what: string, query: Query): readonly Message[] {
     const isDump = (query.flags & NLM_F_DUMP) === NLM_F_DUMP

@@ -17,6 +17,7 @@ export const errno = {
   EAFNOSUPPORT: 97,
   EADDRNOTAVAIL: 99,
   ENETUNREACH: 101,
+  ENOBUFS: 105,
   EHOSTUNREACH: 113,
 } as const
 
