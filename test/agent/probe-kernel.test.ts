@@ -76,6 +76,15 @@ for (const { what, mode, spoil, check, says } of [
     says: /source\/destination check/,
   },
   {
+    what: 'a network card spoils the checksum of what leaves in the tunnel',
+    spoil: (nodes: Nodes) => {
+      nodes.calculateChecksums()
+      nodes.rule('forward', `${tunnel} ${fromA} udp checksum set 0x1234`)
+    },
+    check: 'checksum-broken',
+    says: /dropped for a wrong checksum.*ethtool -K/,
+  },
+  {
     what: 'the node’s link is down',
     spoil: (nodes: Nodes) => nodes.b.ip('link', 'set', 'up0', 'down'),
     check: 'node-unreachable',
@@ -88,8 +97,8 @@ for (const { what, mode, spoil, check, says } of [
     says: /UDP 7476/,
   },
   {
-    what: 'every fourth packet is lost',
-    spoil: (nodes: Nodes) => nodes.rule('forward', 'numgen inc mod 4 == 0 drop'),
+    what: 'every fifth packet of the tunnel is lost',
+    spoil: (nodes: Nodes) => nodes.rule('forward', `${tunnel} numgen inc mod 5 == 0 drop`),
     check: 'lossy',
     says: /were lost/,
   },
