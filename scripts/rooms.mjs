@@ -20,7 +20,7 @@ const siblingBase = 'wire/netlink'
 /** What a plugin may hold, because it starts for every pod: its weight is start-up time. */
 const pluginRooms = new Set([
   ...['plugin', 'base', 'wire/netlink', 'wire/rtnl', 'wire/nft', 'wire/conntrack'],
-  ...['cni', 'ipam', 'datapath', 'overlay', 'kernel', 'store'],
+  ...['cluster', 'cni', 'ipam', 'datapath', 'overlay', 'kernel', 'store'],
 ])
 const wiringRooms = new Set(['plugin', 'agent', 'cli'])
 

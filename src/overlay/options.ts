@@ -11,7 +11,7 @@ export type OverlayOptions = {
   readonly port: number
   /** MTU of the tunnel; left out, it follows from the uplink's. */
   readonly mtuBytes?: number
-  /** What counts as inside the cluster and is never masqueraded; left out, every node's podCIDRs. */
+  /** What is inside the cluster and never masqueraded; left out, every node's podCIDRs. */
   readonly clusterCIDRs?: readonly Prefix[]
 }
 

@@ -26,8 +26,8 @@ export function capture(recipe: Recipe): Uint8Array {
 }
 
 function prepare(netns: Netns, folder: string, step: Before): void {
-  if ('ip' in step || 'tc' in step) {
-    const [tool, lines] = 'ip' in step ? ['ip', step.ip] : ['tc', step.tc]
+  if ('ip' in step || 'tc' in step || 'bridge' in step) {
+    const [tool = '', lines = []] = Object.entries(step)[0] ?? []
     const input = `${lines.join('\n')}\n`
     expect(run([tool, '-n', netns.name, '-batch', '-'], { input }), input)
   } else {
@@ -100,9 +100,7 @@ function textOf(recipe: Recipe, bytes: Uint8Array): string {
   const before = (recipe.before ?? []).flatMap((step) =>
     'nft' in step
       ? step.nft.trim().split('\n')
-      : 'ip' in step
-        ? step.ip.map((line) => `ip ${line}`)
-        : step.tc.map((line) => `tc ${line}`),
+      : Object.entries(step).flatMap(([tool, lines]) => lines.map((line) => `${tool} ${line}`)),
   )
   const comment = [
     ...(before.length > 0 ? ['before:', ...before.map((line) => `  ${line}`)] : []),

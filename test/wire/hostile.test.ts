@@ -5,6 +5,7 @@ import { decodeGeneration } from '../../src/wire/nft/message.ts'
 import { decodeElements } from '../../src/wire/nft/set.ts'
 import { decodeRule } from '../../src/wire/nft/table.ts'
 import { decodeAddress } from '../../src/wire/rtnl/address.ts'
+import { decodeForwarding } from '../../src/wire/rtnl/forwarding.ts'
 import { decodeNeighbour } from '../../src/wire/rtnl/neighbour.ts'
 import { decodeLink } from '../../src/wire/rtnl/observed-link.ts'
 import { decodeRoute } from '../../src/wire/rtnl/route.ts'
@@ -20,6 +21,9 @@ const decoders = [
   { golden: 'reply-addresses', type: 20, head: 8, decode: decodeAddress },
   { golden: 'reply-routes', type: 24, head: 12, decode: decodeRoute },
   { golden: 'reply-neighbours', type: 28, head: 12, decode: decodeNeighbour },
+  { golden: 'reply-vxlan', type: 16, head: 16, decode: decodeLink },
+  { golden: 'reply-forwarding', type: 28, head: 12, decode: decodeForwarding },
+  { golden: 'reply-route-source', type: 24, head: 12, decode: decodeRoute },
   { golden: 'reply-elements', type: subsystem | 12, head: 4, decode: decodeElements },
   { golden: 'reply-rules', type: subsystem | 6, head: 4, decode: decodeRule },
   {

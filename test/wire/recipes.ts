@@ -1,6 +1,7 @@
 export type Before =
   | Readonly<{ ip: readonly string[] }>
   | Readonly<{ tc: readonly string[] }>
+  | Readonly<{ bridge: readonly string[] }>
   | Readonly<{ nft: string }>
 
 /** What `ip`, `tc` and `nft` are asked in a throw-away namespace; the datagram that is kept. */
@@ -29,7 +30,14 @@ const links = { ip: [veth, bridge] }
 const up = { ip: ['link set br0 up', 'addr add 192.0.2.1/24 dev br0'] }
 
 const RTM = { newLink: 16, delLink: 17, getLink: 18, newAddr: 20, delAddr: 21, getAddr: 22 }
-const RTR = { newRoute: 24, getRoute: 26, newNeigh: 28, getNeigh: 30 }
+const RTR = {
+  newRoute: 24,
+  delRoute: 25,
+  getRoute: 26,
+  newNeigh: 28,
+  delNeigh: 29,
+  getNeigh: 30,
+}
 const sent = (name: string, command: string, keep: number): Recipe => ({
   name,
   before: [links, up],
@@ -140,6 +148,77 @@ const neighbourRecipes: readonly Recipe[] = [
     RTR.newNeigh,
   ),
   sent('neighbour-dump', 'ip neighbour show', RTR.getNeigh),
+]
+
+const checksums = 'udpcsum noudp6zerocsumtx udp6zerocsumrx'
+const vxlan =
+  'link add tulle.1 mtu 1450 address 02:74:c0:00:02:01 type vxlan id 1 local 192.0.2.1 ' +
+  `nolearning dstport 8472 ${checksums}`
+const vxlan6 =
+  'link add tulle-v6.1 mtu 1430 address 02:74:c0:00:02:01 type vxlan id 1 ' +
+  `local 2001:db8::1 nolearning dstport 8472 ${checksums}`
+const peerMac = '02:74:c0:00:02:09'
+const tunnels = {
+  ip: [
+    vxlan,
+    vxlan6,
+    'link set tulle.1 up',
+    'link set tulle-v6.1 up',
+    `neighbour add 10.2.0.0 lladdr ${peerMac} nud permanent dev tulle.1`,
+  ],
+}
+const fdb = { bridge: [`fdb add ${peerMac} dev tulle.1 dst 192.0.2.9 self permanent`] }
+const entries = {
+  ip: [
+    'addr add 10.1.0.0/32 dev tulle.1',
+    'route add 10.2.0.0/24 via 10.2.0.0 dev tulle.1 onlink src 10.1.0.0 proto 116',
+  ],
+}
+const tunnel = (name: string, command: string, keep: number): Recipe => ({
+  ...sent(name, command, keep),
+  before: [links, up, tunnels, fdb, entries],
+})
+
+const tunnelRecipes: readonly Recipe[] = [
+  { ...sent('link-add-vxlan', `ip ${vxlan}`, RTM.newLink), before: [] },
+  { ...sent('link-add-vxlan-v6', `ip ${vxlan6}`, RTM.newLink), before: [] },
+  tunnel(
+    'link-set-vxlan',
+    'ip link set dev tulle.1 type vxlan id 1 local 192.0.2.2 nolearning',
+    RTM.newLink,
+  ),
+  tunnel(
+    'forwarding-replace-v4',
+    `bridge fdb replace ${peerMac} dev tulle.1 dst 192.0.2.9 self permanent`,
+    RTR.newNeigh,
+  ),
+  tunnel(
+    'forwarding-replace-v6',
+    `bridge fdb replace ${peerMac} dev tulle-v6.1 dst 2001:db8::9 self permanent`,
+    RTR.newNeigh,
+  ),
+  tunnel(
+    'forwarding-delete',
+    `bridge fdb del ${peerMac} dev tulle.1 dst 192.0.2.9 self`,
+    RTR.delNeigh,
+  ),
+  tunnel('forwarding-dump', 'bridge fdb show dev tulle.1', RTR.getNeigh),
+  tunnel('neighbour-delete', 'ip neighbour delete 10.2.0.0 dev tulle.1', RTR.delNeigh),
+  tunnel('neighbour-dump-link', 'ip neighbour show dev tulle.1', RTR.getNeigh),
+  tunnel(
+    'route-replace',
+    'ip route replace 10.2.0.0/24 via 192.0.2.9 dev br0 src 192.0.2.1 proto 116',
+    RTR.newRoute,
+  ),
+  tunnel(
+    'route-delete',
+    'ip route delete 10.2.0.0/24 via 10.2.0.0 dev tulle.1 proto 116',
+    RTR.delRoute,
+  ),
+  tunnel('route-dump-protocol', 'ip route show proto 116 dev tulle.1', RTR.getRoute),
+  { ...tunnel('reply-vxlan', 'ip link show', RTM.newLink), way: 'received' },
+  { ...tunnel('reply-forwarding', 'bridge fdb show dev tulle.1', RTR.newNeigh), way: 'received' },
+  { ...tunnel('reply-route-source', 'ip route show proto 116', RTR.newRoute), way: 'received' },
 ]
 
 const received = (name: string, command: string, keep: number): Recipe => ({
@@ -364,6 +443,7 @@ export const recipes: readonly Recipe[] = [
   ...addressRecipes,
   ...routeRecipes,
   ...neighbourRecipes,
+  ...tunnelRecipes,
   ...trafficRecipes,
   ...replyRecipes,
   ...nftRecipes,

@@ -20,20 +20,20 @@ const RTM_DELLINK = 17
 const RTM_GETLINK = 18
 
 // include/uapi/linux/if_link.h
-const IFLA_ADDRESS = 1
-const IFLA_IFNAME = 3
-const IFLA_MTU = 4
+export const IFLA_ADDRESS = 1
+export const IFLA_IFNAME = 3
+export const IFLA_MTU = 4
 const IFLA_MASTER = 10
 const IFLA_TXQLEN = 13
-const IFLA_LINKINFO = 18
+export const IFLA_LINKINFO = 18
 const IFLA_IFALIAS = 20
 const IFLA_AF_SPEC = 26
 const IFLA_NET_NS_FD = 28
 const IFLA_EXT_MASK = 29
 /** Counters are half of an answer, and nobody here reads them. */
 const RTEXT_FILTER_SKIP_STATS = 8
-const IFLA_INFO_KIND = 1
-const IFLA_INFO_DATA = 2
+export const IFLA_INFO_KIND = 1
+export const IFLA_INFO_DATA = 2
 const IFLA_INFO_SLAVE_KIND = 4
 const IFLA_INFO_SLAVE_DATA = 5
 const VETH_INFO_PEER = 1
@@ -81,7 +81,7 @@ export function newVeth({ host, pod, mtuBytes }: NewVeth): Query {
     attribute(IFLA_ADDRESS, pod.mac),
     u32(IFLA_NET_NS_FD, pod.netnsFd),
   ])
-  return create([
+  return createLink([
     text(IFLA_IFNAME, host.name),
     u32(IFLA_MTU, mtuBytes),
     attribute(IFLA_ADDRESS, host.mac),
@@ -103,7 +103,7 @@ export type NewBridge = {
  * changes with its ports.
  */
 export function newBridge({ name, mac, mtuBytes }: NewBridge): Query {
-  return create([
+  return createLink([
     text(IFLA_IFNAME, name),
     u32(IFLA_MTU, mtuBytes),
     attribute(IFLA_ADDRESS, mac),
@@ -115,14 +115,15 @@ export type NewIfb = { readonly name: string; readonly mac: Mac; readonly mtuByt
 
 /** A link without a wire: what is redirected to it waits in its queue, then goes on as it was. */
 export const newIfb = ({ name, mac, mtuBytes }: NewIfb): Query =>
-  create([
+  createLink([
     text(IFLA_IFNAME, name),
     u32(IFLA_MTU, mtuBytes),
     attribute(IFLA_ADDRESS, mac),
     nested(IFLA_LINKINFO, [text(IFLA_INFO_KIND, 'ifb')]),
   ])
 
-const create = (attributes: readonly Attribute[]): Query => ({
+/** EEXIST if there is a link of that name. */
+export const createLink = (attributes: readonly Attribute[]): Query => ({
   type: RTM_NEWLINK,
   flags: NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
   body: body({}, attributes),
@@ -133,7 +134,7 @@ const create = (attributes: readonly Attribute[]): Query => ({
  * it is not.
  */
 export const probeVeth = (): Query =>
-  create([
+  createLink([
     text(IFLA_IFNAME, 'tul-probe'),
     nested(IFLA_LINKINFO, [
       text(IFLA_INFO_KIND, 'veth'),
@@ -216,6 +217,9 @@ const acked = (bytes: Uint8Array): Query => ({
   flags: NLM_F_REQUEST | NLM_F_ACK,
   body: bytes,
 })
+
+export const changeLink = (index: IfIndex, attributes: readonly Attribute[]): Query =>
+  acked(body({ index }, attributes))
 
 const withoutCounters = u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
 

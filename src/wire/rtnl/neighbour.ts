@@ -1,7 +1,7 @@
 import { type Address, addressBytes, addressFromBytes } from '../../base/address.ts'
 import { concat, Reader, Writer } from '../../base/bytes.ts'
 import { type Mac, macFromBytes } from '../../base/mac.ts'
-import { attribute, readAttributes } from '../netlink/attribute.ts'
+import { attribute, readAttributes, u32 } from '../netlink/attribute.ts'
 import {
   NLM_F_ACK,
   NLM_F_CREATE,
@@ -14,11 +14,13 @@ import { addressFamily } from './address.ts'
 import type { IfIndex } from './link.ts'
 
 const RTM_NEWNEIGH = 28
+const RTM_DELNEIGH = 29
 const RTM_GETNEIGH = 30
 
 // include/uapi/linux/neighbour.h
 const NDA_DST = 1
 const NDA_LLADDR = 2
+const NDA_IFINDEX = 8
 const NUD_PERMANENT = 0x80
 
 export type Neighbour = { readonly link: IfIndex; readonly address: Address; readonly mac: Mac }
@@ -37,10 +39,21 @@ export const newNeighbour = ({ link, address, mac }: Neighbour): Query => ({
   ]),
 })
 
-export const dumpNeighbours = (): Query => ({
+/** ENOENT if there is none. */
+export const deleteNeighbour = ({ link, address }: Omit<Neighbour, 'mac'>): Query => ({
+  type: RTM_DELNEIGH,
+  flags: NLM_F_REQUEST | NLM_F_ACK,
+  body: concat([
+    head(addressFamily(address), link, NUD_PERMANENT),
+    attribute(NDA_DST, addressBytes(address)),
+  ]),
+})
+
+/** Of every link, or of one: under strict checking the kernel filters by NDA_IFINDEX alone. */
+export const dumpNeighbours = (of: { readonly link?: IfIndex } = {}): Query => ({
   type: RTM_GETNEIGH,
   flags: NLM_F_REQUEST | NLM_F_DUMP,
-  body: head(0, 0, 0),
+  body: concat([head(0, 0, 0), ...(of.link === undefined ? [] : [u32(NDA_IFINDEX, of.link)])]),
 })
 
 /** family, three bytes of padding, index, state (u16), flags, type; linux/neighbour.h. */

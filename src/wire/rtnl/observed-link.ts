@@ -2,6 +2,7 @@ import { decodeText, Reader } from '../../base/bytes.ts'
 import { type Mac, macFromBytes } from '../../base/mac.ts'
 import { readAttributes, readU8, readU32 } from '../netlink/attribute.ts'
 import type { BridgePort, IfIndex } from './link.ts'
+import { decodeVxlan, type ObservedVxlan } from './vxlan.ts'
 
 // Links as the kernel reports them: include/uapi/linux/if_link.h.
 const IFLA_ADDRESS = 1
@@ -14,6 +15,7 @@ const IF_OPER_UP = 6 // RFC 2863
 const IFLA_LINKINFO = 18
 const IFLA_IFALIAS = 20
 const IFLA_INFO_KIND = 1
+const IFLA_INFO_DATA = 2
 const IFLA_INFO_SLAVE_KIND = 4
 const IFLA_INFO_SLAVE_DATA = 5
 const IFLA_BRPORT_STATE = 1
@@ -38,6 +40,7 @@ export type Link = {
   /** Index of a veth's other end, in the namespace where that is (IFLA_LINK). */
   readonly peer: IfIndex | undefined
   readonly port: ObservedPort | undefined
+  readonly vxlan?: ObservedVxlan
 }
 
 export type ObservedPort = BridgePort & { readonly isForwarding: boolean }
@@ -59,7 +62,9 @@ export function decodeLink(bytes: Uint8Array): Link {
   const peer = found.get(IFLA_LINK)
   const linkInfo = found.get(IFLA_LINKINFO)
   const info = linkInfo && readAttributes(linkInfo)
-  const kind = info?.get(IFLA_INFO_KIND)
+  const kindText = info?.get(IFLA_INFO_KIND)
+  const kind = kindText && decodeText(kindText)
+  const data = kind === 'vxlan' ? info?.get(IFLA_INFO_DATA) : undefined
   return {
     index,
     name: name ? decodeText(name) : '',
@@ -68,11 +73,12 @@ export function decodeLink(bytes: Uint8Array): Link {
     mtuBytes: mtu ? readU32(mtu) : 0,
     txQueueLength: txQueueLength ? readU32(txQueueLength) : 0,
     mac: mac && macFromBytes(mac),
-    kind: kind && decodeText(kind),
+    kind,
     alias: alias && decodeText(alias),
     master: master && (readU32(master) as IfIndex),
     peer: peer && (readU32(peer) as IfIndex),
     port: info && portOf(info),
+    ...(data ? { vxlan: decodeVxlan(readAttributes(data)) } : {}),
   }
 }
 

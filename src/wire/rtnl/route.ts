@@ -14,6 +14,7 @@ import {
   NLM_F_CREATE,
   NLM_F_DUMP,
   NLM_F_EXCL,
+  NLM_F_REPLACE,
   NLM_F_REQUEST,
   type Query,
 } from '../netlink/message.ts'
@@ -21,6 +22,7 @@ import { addressFamily } from './address.ts'
 import type { IfIndex } from './link.ts'
 
 export const RTM_NEWROUTE = 24
+const RTM_DELROUTE = 25
 const RTM_GETROUTE = 26
 
 // include/uapi/linux/rtnetlink.h
@@ -28,6 +30,7 @@ const RTA_DST = 1
 const RTA_OIF = 4
 const RTA_GATEWAY = 5
 const RTA_PRIORITY = 6
+const RTA_PREFSRC = 7
 const RTA_METRICS = 8
 const RTA_TABLE = 15
 const RTAX_MTU = 2
@@ -53,7 +56,9 @@ export type Route = {
   readonly link: IfIndex
   readonly gateway?: Address
   /** The gateway needs no route of its own: it is on this link. */
-  readonly onlink?: true
+  readonly onlink?: boolean
+  /** Source of the host's own packets (RTA_PREFSRC). */
+  readonly source?: Address
   readonly scope?: number
   readonly table?: number
   readonly priority?: number
@@ -61,11 +66,35 @@ export type Route = {
   readonly advmssBytes?: number
 }
 
+/** EEXIST if the table has a route with this destination and priority, anybody's. */
+export const newRoute = (route: Route): Query => ({
+  type: RTM_NEWROUTE,
+  flags: NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
+  body: body(route),
+})
+
 /**
- * Body of RTM_NEWROUTE: struct rtmsg (12 bytes: family, dst_len, src_len, tos, table, protocol,
- * scope, type, flags; linux/rtnetlink.h), then attributes.
+ * Takes the place of the route with this destination and priority in one step, so that no packet
+ * finds none; anybody's, so that the caller must know it to be ours.
  */
-export function newRoute(route: Route): Query {
+export const replaceRoute = (route: Route): Query => ({
+  type: RTM_NEWROUTE,
+  flags: NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE,
+  body: body(route),
+})
+
+/** Only a route of ours (the protocol is in the header); ESRCH if there is none such. */
+export const deleteRoute = (route: Route): Query => ({
+  type: RTM_DELROUTE,
+  flags: NLM_F_REQUEST | NLM_F_ACK,
+  body: body(route),
+})
+
+/**
+ * struct rtmsg (12 bytes: family, dst_len, src_len, tos, table, protocol, scope, type, flags;
+ * linux/rtnetlink.h), then attributes.
+ */
+function body(route: Route): Uint8Array {
   const { destination, gateway, onlink, table = tableMain } = route
   const scope = route.scope ?? (gateway === undefined ? scopeLink : scopeGlobal)
   const head = new Writer()
@@ -78,18 +107,15 @@ export function newRoute(route: Route): Query {
     .u8(scope)
     .u8(RTN_UNICAST)
     .u32(onlink ? RTNH_F_ONLINK : 0)
-  return {
-    type: RTM_NEWROUTE,
-    flags: NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL,
-    body: concat([head.done(), ...attributesOf(route, table)]),
-  }
+  return concat([head.done(), ...attributesOf(route, table)])
 }
 
 function attributesOf(route: Route, table: number): readonly Attribute[] {
   const attributes = [u32(RTA_OIF, route.link), u32(RTA_TABLE, table)]
-  const { destination, gateway, priority, mtuBytes, advmssBytes } = route
+  const { destination, gateway, source, priority, mtuBytes, advmssBytes } = route
   if (destination.bits > 0) attributes.push(attribute(RTA_DST, addressBytes(destination.address)))
   if (gateway) attributes.push(attribute(RTA_GATEWAY, addressBytes(gateway)))
+  if (source) attributes.push(attribute(RTA_PREFSRC, addressBytes(source)))
   if (priority !== undefined) attributes.push(u32(RTA_PRIORITY, priority))
   const metrics: Attribute[] = []
   if (mtuBytes !== undefined) metrics.push(u32(RTAX_MTU, mtuBytes))
@@ -114,16 +140,32 @@ export const getRoute = (to: Address): Query => ({
   ]),
 })
 
-export const dumpRoutes = (family: Family): Query => ({
+export type RoutesOf = {
+  readonly protocol?: number
+  readonly table?: number
+  readonly link?: IfIndex
+}
+
+/** Filtered by the kernel under strict checking. */
+export const dumpRoutes = (
+  family: Family,
+  { protocol = 0, table, link }: RoutesOf = {},
+): Query => ({
   type: RTM_GETROUTE,
   flags: NLM_F_REQUEST | NLM_F_DUMP,
-  body: new Writer()
-    .u8(family === 4 ? 2 : 10)
-    .u8(0)
-    .u16(0)
-    .u32(0)
-    .u32(0)
-    .done(),
+  body: concat([
+    new Writer()
+      .u8(family === 4 ? 2 : 10)
+      .u8(0)
+      .u16(0)
+      .u8(0)
+      .u8(protocol)
+      .u16(0)
+      .u32(0)
+      .done(),
+    ...(table === undefined ? [] : [u32(RTA_TABLE, table)]),
+    ...(link === undefined ? [] : [u32(RTA_OIF, link)]),
+  ]),
 })
 
 /** Body of RTM_NEWROUTE as the kernel reports it. Multipath routes have no `link`. */
@@ -131,6 +173,8 @@ export type ObservedRoute = {
   readonly destination: Prefix
   readonly link: IfIndex | undefined
   readonly gateway: Address | undefined
+  readonly source?: Address
+  readonly onlink?: true
   readonly table: number
   readonly protocol: number
   readonly priority: number
@@ -147,13 +191,15 @@ export function decodeRoute(bytes: Uint8Array): ObservedRoute | undefined {
   const protocol = reader.u8()
   reader.u8()
   const type = reader.u8()
-  reader.u32()
+  const flags = reader.u32()
   if (family !== 2 && family !== 10) return undefined
   const found = readAttributes(reader.rest())
   const zero: Address = { family: family === 2 ? 4 : 6, value: 0n }
   const destination = found.get(RTA_DST)
   const gateway = found.get(RTA_GATEWAY)
   const link = found.get(RTA_OIF)
+  const source = found.get(RTA_PREFSRC)
+  const sourceAddress = source && addressFromBytes(source)
   const table = found.get(RTA_TABLE)
   const priority = found.get(RTA_PRIORITY)
   return {
@@ -163,6 +209,8 @@ export function decodeRoute(bytes: Uint8Array): ObservedRoute | undefined {
     table: table ? readU32(table) : shortTable,
     protocol,
     priority: priority ? readU32(priority) : 0,
+    ...(sourceAddress ? { source: sourceAddress } : {}),
+    ...((flags & RTNH_F_ONLINK) !== 0 ? { onlink: true } : {}),
     ...(type === RTN_LOCAL ? { isLocal: true } : {}),
   }
 }
