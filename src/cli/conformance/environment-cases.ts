@@ -133,7 +133,7 @@ export const environmentCases: readonly Case[] = [
       ['IgnoreUnknown=1;K8S_POD_NAME=a;ODD=1', 'ODD=1;K8S_POD_NAME=a;IgnoreUnknown=true'].flatMap(
         (CNI_ARGS) => {
           const ran = bench.call('ADD', pod, conf, { CNI_ARGS })
-          bench.call('DEL', pod, conf)
+          bench.call('DEL', pod, pod.previous ? { ...conf, prevResult: pod.previous } : conf)
           return succeeded(`ADD with CNI_ARGS=${CNI_ARGS}`, ran)
         },
       ),
