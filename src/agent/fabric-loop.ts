@@ -1,3 +1,4 @@
+import type { Address } from '../base/address.ts'
 import type { ApplyRefusal } from '../kernel/fabric-socket.ts'
 import { deviceNames, devicesOf } from '../overlay/device.ts'
 import { type Changes, changesBetween, keyOf } from '../overlay/difference.ts'
@@ -8,6 +9,7 @@ import { selfOf } from '../overlay/self.ts'
 import { onlyKeys, Weave } from '../overlay/weave.ts'
 import type { Drift } from './drift.ts'
 import type { Fabric } from './fabric.ts'
+import { missingSelf, noWayOut, refusedAll, unreached } from './fabric-findings.ts'
 import type { Findings } from './findings.ts'
 import { type Concern, concernOf, type WatchedLinks } from './kernel-notices.ts'
 import { Loop, type LoopOptions, type RunKind } from './loop.ts'
@@ -17,8 +19,6 @@ import type { Snapshot } from './snapshot.ts'
 const gapMilliseconds = 5
 const retryMilliseconds = 200
 const retryMillisecondsMax = 15_000
-/** Refusals that are told one by one; 5,000 of one kind are one fault. */
-const toldMax = 5
 
 export type FabricLoopOptions = Pick<LoopOptions, 'clock' | 'random' | 'onError' | 'onRun'> & {
   readonly nodeName: string
@@ -139,7 +139,7 @@ export class FabricLoop {
 
   /** One run; what could not be done is thrown, and done again by the next. */
   work(kind: RunKind): void {
-    const { snapshot, nodeName } = this.#options
+    const { snapshot, findings } = this.#options
     if (snapshot.using === 'nothing') return
     if (this.#isSelfStale || kind === 'resync') this.#findSelf()
     const self = this.#self
@@ -152,7 +152,7 @@ export class FabricLoop {
     const changes = this.#changesOf(touched, isWhole)
     const refusals = this.#apply(changes)
     this.#isFirst = false
-    this.#tellPeers(nodeName)
+    findings.tell('peers', unreached(this.#weave.nodes.values()))
     if (newsAt !== undefined && changes.length > 0)
       this.#options.onConverged((this.#options.clock.now() - newsAt) / 1000)
     if (refusals.length > 0) throw refusedAll(refusals)
@@ -271,51 +271,11 @@ export class FabricLoop {
     for (const key of refused) this.#refused.add(key)
     return refusals
   }
-
-  #tellPeers(nodeName: string): void {
-    const problems = [...this.#weave.nodes.values()].flatMap(({ name, problem }) =>
-      problem === undefined || name === nodeName ? [] : [{ name, problem }],
-    )
-    this.#options.findings.tell(
-      'peers',
-      problems.map(({ name, problem }) => ({
-        check: 'peer-unreached',
-        subject: name,
-        severity: 'warning',
-        meaning: problem,
-        remedy: 'correct the node, or the mode; see "tulle routes"',
-      })),
-    )
-  }
 }
 
-const missingSelf = (nodeName: string, count: number) =>
-  ({
-    check: 'node-unknown',
-    subject: nodeName,
-    severity: 'error',
-    meaning: `None of the ${count} nodes of the cluster is called ${nodeName}`,
-    remedy: "set nodeName (or NODE_NAME) to this node's name in the cluster",
-  }) as const
-
-const noWayOut = (problem: string) =>
-  ({
-    check: 'no-uplink',
-    severity: 'error',
-    meaning: problem,
-    remedy: 'bring the link with that address up; the last known way stays in force',
-  }) as const
-
-const lacksFamily = (self: Self, addresses: readonly { readonly family: 4 | 6 }[]): boolean =>
+const lacksFamily = (self: Self, addresses: readonly Address[]): boolean =>
   addresses.some(({ family }) => self.underlay[family] === undefined)
 
 /** For comparing; bigints as text. */
 const textOf = (value: unknown): string =>
   JSON.stringify(value, (_, one: unknown) => (typeof one === 'bigint' ? one.toString(16) : one))
-
-function refusedAll(refusals: readonly ApplyRefusal[]): Error {
-  const told = refusals.slice(0, toldMax).map(({ text }) => text)
-  const more = refusals.length - told.length
-  return new Error(`${told.join('; ')}${more > 0 ? `; and ${more} more` : ''}`)
-}
-

@@ -10,7 +10,10 @@ const findingsMax = 50
 export class Findings {
   readonly #clock: Clock
   readonly #byConcern = new Map<string, readonly Finding[]>()
-  readonly #onChange: (news: { readonly come: readonly Finding[]; gone: readonly Finding[] }) => void
+  readonly #onChange: (news: {
+    readonly come: readonly Finding[]
+    gone: readonly Finding[]
+  }) => void
 
   constructor(
     clock: Clock,

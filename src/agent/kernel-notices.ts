@@ -1,4 +1,3 @@
-
 import { formatMac } from '../base/mac.ts'
 import { keyOf, sameEntry } from '../overlay/difference.ts'
 import type { FabricEntry } from '../overlay/fabric.ts'
@@ -88,7 +87,13 @@ function ofRoute(isGone: boolean, body: Uint8Array, { links, entries }: Wanted) 
   const route = decodeRoute(body)
   if (!route || route.table !== tableMain || route.destination.bits === 0) return undefined
   const { destination, gateway, onlink, source } = route
-  const key = keyOf({ kind: 'route', destination, link: '', gateway: destination.address, onlink: false })
+  const key = keyOf({
+    kind: 'route',
+    destination,
+    link: '',
+    gateway: destination.address,
+    onlink: false,
+  })
   const entry = entries.get(key)
   if (!entry) return undefined
   if (isGone || !gateway) return { kind: 'entry', key } as const
@@ -157,4 +162,3 @@ function attributeNumber(body: Uint8Array, from: number, type: number): number |
   const found = attributeAt(body, from, type)
   return found && found.length >= 4 ? viewOf(found).getInt32(0, true) : undefined
 }
-
