@@ -11,6 +11,8 @@ export const routeGroups = {
   route4: 7,
   address6: 9,
   route6: 11,
+  settings4: 24,
+  settings6: 25,
 } as const
 const NFNLGRP_NFTABLES = 7
 

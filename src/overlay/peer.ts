@@ -83,8 +83,8 @@ function obstacleTo(podCIDR: Prefix, self: Self, node: ClusterNode): string | un
   const inside = [...mine, ...node.addresses].find((one) => contains(podCIDR, one))
   if (inside)
     return (
-      `${cannotRoute(podCIDR, node)}: it holds ${formatAddress(inside)}, a node's own address, which would no longer ` +
-      'be reached; give the node another podCIDR'
+      `${cannotRoute(podCIDR, node)}: it holds ${formatAddress(inside)}, a node's own address, ` +
+      'which would no longer be reached; give the node another podCIDR'
     )
   return undefined
 }
