@@ -16,7 +16,7 @@ type Ended = { readonly code: number | null; readonly output: string; readonly s
 // These touch nothing but their arguments, so their files may run beside each other. Every other
 // folder makes namespaces or files and measures time: one file after the other.
 const sideBySide = new Set(
-  'base cluster wire cni ipam datapath overlay policy flow bgp laws'.split(' '),
+  'base cluster wire cni ipam datapath overlay policy flow bgp laws sim'.split(' '),
 )
 
 const checks: readonly (readonly [name: string, ...command: string[]])[] = [
