@@ -28,6 +28,7 @@ const bundles = [
   { name: 'chained', entry: 'plugin/main-chained.ts' },
   { name: 'loopback', entry: 'plugin/main-loopback.ts' },
   { name: 'cli', entry: 'cli/main.ts' },
+  { name: 'agent', entry: 'agent/main.ts' },
   { name: 'ipam', entry: 'plugin/main-ipam.ts' },
   { name: 'flannel', entry: 'plugin/main-flannel.ts' },
 ]

@@ -34,6 +34,8 @@ export type FabricLoopOptions = Pick<LoopOptions, 'clock' | 'random' | 'onError'
   readonly onConverged: (seconds: number) => void
   /** Where this node is has changed, or has become known. */
   readonly onSelf: () => void
+  /** All that is wanted has been in the kernel for the first time. */
+  readonly onReady: () => void
 }
 
 /**
@@ -151,6 +153,7 @@ export class FabricLoop {
     if (isWhole) this.#readBack(touched)
     const changes = this.#changesOf(touched, isWhole)
     const refusals = this.#apply(changes)
+    if (this.#isFirst) this.#options.onReady()
     this.#isFirst = false
     findings.tell('peers', unreached(this.#weave.nodes.values()))
     if (newsAt !== undefined && changes.length > 0)

@@ -54,8 +54,7 @@ export class HostLoop {
     }
     // A host that listens to routers would stop, and lose its default route.
     if (family === 6)
-      for (const name of listeners(sysctls))
-        sysctls.ensure(`net/ipv6/conf/${name}/accept_ra`, '2')
+      for (const name of listeners(sysctls)) sysctls.ensure(`net/ipv6/conf/${name}/accept_ra`, '2')
     sysctls.write(path, '1')
     if (this.#switchedOn.has(path)) drift.repaired('sysctl', `set ${path} to 1`)
     this.#switchedOn.add(path)

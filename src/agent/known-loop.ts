@@ -41,7 +41,10 @@ export class KnownLoop {
   }
 
   /** What is on disk, if it is this node's; what is wrong with it, if it can't be used. */
-  read(): { readonly nodes?: Parameters<typeof writeKnownNodes>[1]['nodes']; readonly why?: string } {
+  read(): {
+    readonly nodes?: Parameters<typeof writeKnownNodes>[1]['nodes']
+    readonly why?: string
+  } {
     const { stateDir, nodeName } = this.#options
     const read = readKnownNodes(stateDir)
     if (read.kind === 'absent') return {}

@@ -1,0 +1,263 @@
+import type { Prefix } from '../base/prefix.ts'
+import type { NodeNews } from '../cluster/node-feed.ts'
+import type { KernelWatch } from '../kernel/event-stream.ts'
+import { FabricSocket } from '../kernel/fabric-socket.ts'
+import type { Native } from '../kernel/native.ts'
+import { RouteSocket } from '../kernel/route-socket.ts'
+import { Sysctls } from '../kernel/sysctl.ts'
+import { clusterPrefixes } from '../overlay/cluster-prefixes.ts'
+import type { AgentStatus } from '../serve/agent-status.ts'
+import { AgentMetrics } from '../serve/metrics.ts'
+import type { Clock } from './clock.ts'
+import type { AgentConfig } from './config.ts'
+import { Drift } from './drift.ts'
+import { FabricLoop } from './fabric-loop.ts'
+import { Findings } from './findings.ts'
+import { HostLoop } from './host-loop.ts'
+import { listenToKernel } from './kernel-events.ts'
+import { KnownLoop } from './known-loop.ts'
+import { Leases } from './leases.ts'
+import type { Log } from './log.ts'
+import type { Loop, LoopOptions } from './loop.ts'
+import { NodeLoop } from './node-loop.ts'
+import { OwnNative } from './own-native.ts'
+import { Snapshot } from './snapshot.ts'
+import { type NodeSourceRun, openNodesFile, type SourceEars, sourceProblem } from './sources.ts'
+import { LastErrors, peerStatuses, selfStatus } from './status.ts'
+
+type LoopSettings = Pick<LoopOptions, 'clock' | 'random' | 'onError'> & {
+  readonly resyncMilliseconds: number
+}
+
+export type AgentParts = {
+  readonly config: AgentConfig
+  readonly native: Native
+  readonly clock: Clock
+  readonly random: () => number
+  readonly log: Log
+  readonly version: string
+  readonly isPackaged: boolean
+}
+
+/**
+ * The agent's loops and what joins them: news goes into the snapshot and marks loops; the kernel's
+ * events mark loops; loops read the snapshot. No loop calls another.
+ */
+export class Agent {
+  readonly #parts: AgentParts
+  readonly #own: OwnNative
+  readonly #snapshot = new Snapshot()
+  readonly #fabricSocket: FabricSocket
+  readonly #route: RouteSocket
+  readonly #drift: Drift
+  readonly #findings: Findings
+  readonly #errors: LastErrors
+  readonly #fabric: FabricLoop
+  readonly #host: HostLoop
+  readonly #known: KnownLoop
+  readonly #node: NodeLoop
+  readonly #leases: Leases
+  readonly metrics = new AgentMetrics()
+  readonly #since: string
+  #source: NodeSourceRun | undefined
+  #events: KernelWatch | undefined
+  #cancelPatience: (() => void) | undefined
+  #converged: AgentStatus['convergence'] = {}
+  #isStopped = false
+
+  constructor(parts: AgentParts) {
+    const { config, native, clock, log } = parts
+    this.#parts = parts
+    this.#since = new Date(clock.date()).toISOString()
+    this.#own = new OwnNative(native)
+    this.#fabricSocket = new FabricSocket(this.#own.native)
+    this.#route = new RouteSocket(this.#own.native, -1, 'the host')
+    this.#errors = new LastErrors(clock)
+    this.#drift = new Drift(clock, (kind, what, count) =>
+      log.warn({ kind, count, what }, 'put back what somebody else changed'),
+    )
+    this.#findings = new Findings(clock, ({ come, gone }) => {
+      for (const { check, meaning, remedy } of come) log.warn({ check, remedy }, meaning)
+      for (const { check, meaning } of gone) log.info({ check }, `no longer: ${meaning}`)
+    })
+    this.#leases = new Leases(config.dataDir, native.lock)
+    const settings = this.#loopSettings()
+    this.#fabric = this.#makeFabric(settings)
+    this.#host = new HostLoop({
+      ...settings,
+      sysctls: new Sysctls(native, -1),
+      self: () => this.#fabric.self,
+      drift: this.#drift,
+    })
+    const { nodeName, stateDir } = config
+    this.#known = new KnownLoop({ ...settings, nodeName, stateDir, snapshot: this.#snapshot })
+    this.#node = this.#makeNode(settings)
+  }
+
+  /** Listens first, so that nothing is missed between the first look and the first event. */
+  start(): void {
+    this.#events = listenToKernel({
+      own: this.#own,
+      onRoute: (type, body) => {
+        if (this.#fabric.notice(type, body)?.kind === 'sysctl') this.#host.loop.mark()
+      },
+      onNftables: () => undefined,
+      onLost: () => {
+        this.#parts.log.warn('kernel events were lost: everything is looked at')
+        this.#fabric.eventsLost()
+        this.#host.loop.mark()
+      },
+      onBroken: (refusal) => this.#failed('events', refusal),
+    })
+    this.#source = this.#openSource()
+    this.#waitForSource()
+  }
+
+  /** The data path is left as it is. */
+  async stop(): Promise<void> {
+    if (this.#isStopped) return
+    this.#isStopped = true
+    this.#cancelPatience?.()
+    this.#events?.close()
+    await this.#source?.close()
+    for (const loop of this.#loops) await loop.stop()
+    this.#known.work()
+    this.#fabricSocket.close()
+    this.#route.close()
+  }
+
+  get isReady(): boolean {
+    const { conflist } = this.#parts.config
+    return this.#fabric.isReady && (conflist === undefined || this.#node.isReady)
+  }
+
+  status(): AgentStatus {
+    const { config, version } = this.#parts
+    const { self, devices, weave } = this.#fabric
+    const source = this.#source?.status()
+    return {
+      version,
+      node: config.nodeName,
+      pid: process.pid,
+      since: this.#since,
+      ready: this.isReady,
+      source: {
+        ...(source ?? { kind: 'nodes-file', where: '', connected: false }),
+        using: this.#snapshot.using,
+      },
+      ...(self ? { self: selfStatus(self, devices, config.overlay) } : {}),
+      peers: peerStatuses(this.#snapshot.nodes, weave.nodes, config.nodeName),
+      leases: this.#leases.status(self?.podCIDRs ?? []),
+      drift: this.#drift.status,
+      convergence: { ...this.#converged, ...this.#pending() },
+      loops: this.#loops.map(({ status }) => status),
+      findings: this.#findings.all,
+      lastErrors: this.#errors.all,
+    }
+  }
+
+  #pending(): AgentStatus['convergence'] {
+    if (this.#snapshot.using === 'nothing') return { pending: 'nothing is known of the cluster' }
+    const { failuresInRow } = this.#fabric.loop.status
+    if (failuresInRow > 0) return { pending: this.#errors.all[0]?.text ?? 'refused' }
+    return this.#fabric.isReady ? {} : { pending: 'this node is not known yet' }
+  }
+
+  get #loops(): readonly Loop[] {
+    return [this.#fabric, this.#host, this.#node, this.#known].map(({ loop }) => loop)
+  }
+
+  #loopSettings(): LoopSettings {
+    const { clock, random, config } = this.#parts
+    const onError: LoopOptions['onError'] = (name, error) => this.#failed(name, error)
+    return { clock, random, onError, resyncMilliseconds: config.resyncSeconds * 1000 }
+  }
+
+  #failed(where: string, error: unknown): void {
+    const text = error instanceof Error ? error.message : String(error)
+    this.#errors.add(where, text)
+    this.#parts.log.error({ loop: where, err: error }, text)
+  }
+
+  #makeFabric(settings: LoopSettings): FabricLoop {
+    const { config } = this.#parts
+    return new FabricLoop({
+      ...settings,
+      nodeName: config.nodeName,
+      overlay: config.overlay,
+      snapshot: this.#snapshot,
+      fabric: this.#fabricSocket,
+      indexOf: (name) => this.#route.link({ name })?.index,
+      drift: this.#drift,
+      findings: this.#findings,
+      onConverged: (seconds) => this.#onConverged(seconds),
+      onSelf: () => {
+        this.#host.loop.mark()
+        this.#node.loop.mark()
+      },
+      onReady: () => this.#node.loop.mark(),
+    })
+  }
+
+  #makeNode(settings: LoopSettings): NodeLoop {
+    const { config, isPackaged } = this.#parts
+    return new NodeLoop({
+      ...settings,
+      config,
+      isPackaged,
+      snapshot: this.#snapshot,
+      self: () => this.#fabric.self,
+      isFabricReady: () => this.#fabric.isReady,
+      exceptions: () => this.#exceptions(),
+      drift: this.#drift,
+      findings: this.#findings,
+      announce: async () => undefined,
+    })
+  }
+
+  #exceptions(): readonly Prefix[] {
+    return clusterPrefixes(this.#snapshot.nodes.values(), this.#parts.config.overlay)
+  }
+
+  #onConverged(seconds: number): void {
+    this.metrics.observeConvergence(seconds)
+    const lastAt = new Date(this.#parts.clock.date()).toISOString()
+    this.#converged = { lastSeconds: seconds, lastAt }
+  }
+
+  #openSource(): NodeSourceRun {
+    const { config, clock } = this.#parts
+    const ears: SourceEars = {
+      clock,
+      onNews: (news) => this.#take(news, 'live'),
+      onProblem: (text) =>
+        this.#findings.tell('source', text === undefined ? [] : [sourceProblem(text)]),
+    }
+    if (config.source.kind === 'nodes-file') return openNodesFile(config.source.path, ears)
+    throw new Error('Cannot ask Kubernetes yet')
+  }
+
+  #take(news: NodeNews, from: 'known' | 'live'): void {
+    const before = this.#snapshot.using
+    const changed = this.#snapshot.take(news, from)
+    if (this.#snapshot.using !== before) this.#fabric.sourceChanged()
+    if (changed.size === 0) return
+    this.#fabric.nodesChanged(changed)
+    this.#node.loop.mark()
+    if (from === 'live') this.#known.mark()
+  }
+
+  /** After a start while nobody answers: what was last known is better than no way at all. */
+  #waitForSource(): void {
+    const { clock, config, log } = this.#parts
+    if (this.#snapshot.using === 'live') return
+    this.#cancelPatience = clock.after(config.patienceSeconds * 1000, () => {
+      if (this.#snapshot.using !== 'nothing') return
+      const { nodes, why } = this.#known.read()
+      if (why !== undefined) log.warn(why)
+      if (!nodes) return
+      log.warn({ nodes: nodes.length }, 'the source is silent: the last known nodes are used')
+      this.#take({ kind: 'all', nodes }, 'known')
+    })
+  }
+}
