@@ -3,7 +3,7 @@ import { type ClusterNode, sameNode } from '../../src/cluster/node.ts'
 import type { NodeNews } from '../../src/cluster/node-feed.ts'
 import { KubeClient } from '../../src/kube/client.ts'
 import type { Patience } from '../../src/kube/list-watch.ts'
-import { feedNodes } from '../../src/kube/node-feed.ts'
+import { feedNodes, type NodeFeedOptions } from '../../src/kube/node-feed.ts'
 import { systemTime, type Time } from '../../src/kube/time.ts'
 import { nodeObject } from '../support/api-objects.ts'
 import type { ApiServer } from '../support/api-server.ts'
@@ -17,12 +17,11 @@ export const hastyTime: Time = {
 /** A server that says nothing is given up after 80 ms. */
 export const hastyPatience: Patience = { listIdleMs: 80, watchIdleMs: 80, watchSeconds: 1 }
 
-export const clientOf = (server: { readonly url: string }, token?: string): KubeClient =>
+export const clientOf = (server: { readonly url: string }): KubeClient =>
   new KubeClient(() => ({
     server: server.url,
     skipVerify: false,
     source: 'a test',
-    ...(token === undefined ? {} : { token }),
   }))
 
 /** What a listener knows that believes the news and nothing else; news that break their promise. */
@@ -72,16 +71,17 @@ export const sameView = (believer: Believer, server: ApiServer): boolean => {
 }
 
 /** A feed with its listener; a sentinel is the last change, so that its news is the end. */
-export function watched(server: ApiServer, { token }: { token?: string } = {}) {
+export function watched(server: ApiServer, options: Partial<NodeFeedOptions> = {}) {
   const believer = new Believer()
   const problems: string[] = []
   const feed = feedNodes({
-    client: clientOf(server, token),
+    client: clientOf(server),
     flannelCompat: true,
     onNews: believer.hear,
     onProblem: ({ message }) => problems.push(message),
     time: hastyTime,
     patience: hastyPatience,
+    ...options,
   })
   const settled = (): Promise<void> => {
     const name = `node-${60_000 + Math.trunc(server.store.revision % 5000)}`

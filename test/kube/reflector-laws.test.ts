@@ -69,29 +69,31 @@ const steps: fc.Arbitrary<{ readonly name: string; readonly step: Step }> = fc.o
 )
 
 test('after any changes and faults the view is the server’s state', async (t) => {
-  const property = fc.asyncProperty(fc.array(steps, { maxLength: 25 }), async (sequence) => {
-    const server = new ApiServer()
-    await server.listen()
-    const { believer, feed, settled } = watched(server)
-    feed.start()
-    try {
-      for (const { step } of sequence) {
-        await step(server)
-        await new Promise((resolve) => setImmediate(resolve))
+  const property = fc.asyncProperty(
+    fc.array(steps, { maxLength: 40, size: 'max' }),
+    async (sequence) => {
+      const server = new ApiServer()
+      await server.listen()
+      const { believer, feed, settled } = watched(server)
+      feed.start()
+      try {
+        for (const { step } of sequence) {
+          await step(server)
+          await new Promise((resolve) => setImmediate(resolve))
+        }
+        server.recover()
+        await settled()
+        if (!sameView(believer, server)) throw new Error('another view')
+        if (believer.broken.length > 0) throw new Error(believer.broken.join(', '))
+      } finally {
+        await feed.stop()
+        await server.stop()
       }
-      server.recover()
-      await settled()
-      if (!sameView(believer, server)) throw new Error('another view')
-      if (believer.broken.length > 0) throw new Error(believer.broken.join(', '))
-    } finally {
-      await feed.stop()
-      await server.stop()
-    }
-  })
+    },
+  )
   const details = await fc.check(property, {
-    numRuns: 60,
+    numRuns: 100,
     interruptAfterTimeLimit: 60_000,
-    examples: [],
   })
   t.equal(details.failed ? fc.defaultReportMessage(details) : 'holds', 'holds')
 })

@@ -14,4 +14,6 @@ export class ApiFaults {
   readonly denied = new Set<string>()
   /** Bearer tokens that are good; empty: everybody may come in. */
   readonly tokens = new Set<string>()
+  /** Who shows no certificate of the server's authority may not come in. */
+  certificates = false
 }

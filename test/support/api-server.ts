@@ -1,6 +1,7 @@
 import http, { type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import https from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
 import { at, isObject, textOf } from '../../src/cluster/json-value.ts'
 import { ApiFaults } from './api-faults.ts'
 import { mergePatch, strategicMergePatch } from './api-patch.ts'
@@ -131,6 +132,8 @@ export class ApiServer {
     const { tokens, refusals, denied } = this.faults
     const token = request.headers.authorization?.replace(/^Bearer /, '') ?? ''
     if (tokens.size > 0 && !tokens.has(token)) throw new Refused(401, 'Unauthorized')
+    const isKnown = request.socket instanceof TLSSocket && request.socket.authorized
+    if (this.faults.certificates && !isKnown) throw new Refused(401, 'Unauthorized')
     this.requests.push(`${request.method} ${request.url}`)
     const refusal = refusals.shift()
     if (refusal) throw Object.assign(new Refused(refusal.status, refusal.reason), refusal)
