@@ -104,7 +104,7 @@ function runCommand(words: readonly string[]): void {
   if (words.length === 0) writeSync(2, aboutLine())
   else if (words[0] === '--version') writeSync(1, `tulle ${TULLE_VERSION}\n`)
   else if (words[0] === 'agent') runAgent(words.slice(1))
-  else process.exitCode = runTool(words)
+  else void runTool(words)
 }
 
 /** Goes on after this returns, until it is told to stop. */
@@ -114,11 +114,11 @@ function runAgent(words: readonly string[]): void {
 type Agent = (called: AgentCall) => void
 
 /** The operator's tool. It is told the names, as this is the one place that has the list. */
-function runTool(words: readonly string[]): number {
+async function runTool(words: readonly string[]): Promise<void> {
   const node = { loadNative, pluginNames: Object.keys(assetOf), version: TULLE_VERSION }
-  return load<Tool>('cli').exported.main?.({ ...node, words }) ?? 1
+  process.exitCode = (await load<Tool>('cli').exported.main?.({ ...node, words })) ?? 1
 }
-type Tool = (called: ToolCall) => number
+type Tool = (called: ToolCall) => Promise<number>
 
 /**
  * nerdctl reads the version out of firewall's line, and asks it for ingressPolicy from 1.7.1 on:

@@ -36,7 +36,7 @@ export type Command = {
   readonly about: readonly string[]
   readonly options: Readonly<Record<string, Option>>
   /** The exit code: 0 done, 1 not. */
-  readonly run: (desk: Desk) => number
+  readonly run: (desk: Desk) => number | Promise<number>
 }
 
 /** Typed wrongly: exit code 2, and the way to the help. */

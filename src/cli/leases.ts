@@ -4,10 +4,11 @@ import { lifeStamp } from '../store/boot.ts'
 import { LeaseStore } from '../store/lease-store.ts'
 import { type Desk, type Option, requiredText, ToolFault } from './command.ts'
 
+export const defaultDataDir = '/var/lib/cni/tulle'
 export const dataDirOption: Option = {
   type: 'string',
   value: 'DIR',
-  default: '/var/lib/cni/tulle',
+  default: defaultDataDir,
   text: 'where the store is: ipam.dataDir of the network',
 }
 

@@ -3,22 +3,34 @@ import { conformance } from './conformance.ts'
 import { generalHelp, helpOf } from './help.ts'
 import { install, uninstall } from './install.ts'
 import { ipamExport } from './ipam-export.ts'
+import { ipamGc } from './ipam-gc.ts'
 import { ipamList } from './ipam-list.ts'
+import { routes } from './routes.ts'
+import { status } from './status.ts'
 
-const commands: readonly Command[] = [install, uninstall, ipamList, ipamExport, conformance]
+const commands: readonly Command[] = [
+  install,
+  uninstall,
+  status,
+  routes,
+  ipamList,
+  ipamExport,
+  ipamGc,
+  conformance,
+]
 
 /** The operator's tool: exit code 0 done, 1 not done, 2 asked wrongly. */
-export function main(call: ToolCall): number {
+export async function main(call: ToolCall): Promise<number> {
   // A reader that leaves early (`| head`) is no error.
   process.stdout.on('error', () => process.exit(0))
   try {
-    return runWords(call)
+    return await runWords(call)
   } catch (refusal) {
     return explain(refusal)
   }
 }
 
-function runWords(call: ToolCall): number {
+async function runWords(call: ToolCall): Promise<number> {
   const { words } = call
   if (words[0] === '--help' || words[0] === '-h' || words[0] === 'help') {
     process.stdout.write(generalHelp(commands, call.version))

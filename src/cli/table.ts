@@ -1,4 +1,13 @@
-const bold = (text: string): string => `\x1b[1m${text}\x1b[22m`
+export type Screen = { readonly isTerminal: boolean }
+
+const styles = { bold: [1, 22], red: [31, 39], yellow: [33, 39], green: [32, 39] } as const
+export type Style = keyof typeof styles
+
+/** On a terminal; a pipe gets the text alone. Paint what is padded already: escapes have length. */
+export function paint(text: string, style: Style, { isTerminal }: Screen): string {
+  const [on, off] = styles[style]
+  return isTerminal ? `\x1b[${on}m${text}\x1b[${off}m` : text
+}
 
 const widthsOf = (rows: readonly (readonly string[])[]): readonly number[] =>
   (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => (row[column] ?? '').length)))
@@ -15,8 +24,8 @@ export function formatColumns(rows: readonly (readonly string[])[]): string {
 export function formatTable(
   heading: readonly string[],
   rows: readonly (readonly string[])[],
-  { isTerminal }: { readonly isTerminal: boolean },
+  screen: Screen,
 ): string {
   const [first = '', ...rest] = formatColumns([heading, ...rows]).split('\n')
-  return [isTerminal ? bold(first) : first, ...rest].join('\n')
+  return [paint(first, 'bold', screen), ...rest].join('\n')
 }

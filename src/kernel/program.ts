@@ -21,11 +21,18 @@ const outputBytesMax = 16 * 1024 * 1024
 /**
  * Runs a program to its end with `input` on standard input; its standard error goes where ours
  * goes.
+ * @param name the name that it is called by (argv[0]), if that is another than its path.
  */
-export function runProgram(file: string, input: string, env: NodeJS.ProcessEnv): Finished {
+export function runProgram(
+  file: string,
+  input: string,
+  env: NodeJS.ProcessEnv,
+  name: string = file,
+): Finished {
   // Loaded here: it takes a millisecond that only calls with an external IPAM should pay.
   const { spawnSync } = process.getBuiltinModule('node:child_process')
   const done = spawnSync(file, [], {
+    argv0: name,
     input,
     env,
     stdio: ['pipe', 'pipe', 'inherit'],

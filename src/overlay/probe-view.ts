@@ -1,8 +1,10 @@
 import { type Address, addressBits, type Family } from '../base/address.ts'
-import { networkOf, type Prefix } from '../base/prefix.ts'
+import type { Prefix } from '../base/prefix.ts'
 import type { ClusterNode } from '../cluster/node.ts'
+import { firstAddress } from './device.ts'
 import type { TunnelNumbers } from './diagnosis.ts'
 import type { Self } from './fabric.ts'
+import type { Way } from './peer.ts'
 import { type Path, pathOf } from './probe.ts'
 
 // Who asks whom on the self-test's ways: made of what is known of the nodes.
@@ -41,12 +43,6 @@ export const selfEnds = (self: Self): readonly ProbeEnd[] =>
     ]
   })
 
-export type Way = {
-  readonly podCIDR: Prefix
-  readonly mode: 'direct' | 'vxlan'
-  readonly over: Family
-}
-
 /**
  * The other node's addresses on the ways that this node has too. `podMtuBytes`: what pods send at
  * most, on any way.
@@ -74,5 +70,5 @@ export function peerOf(
 /** A podCIDR of a single address has none to spare. */
 const firstOf = (prefixes: readonly Prefix[], family: Family): Address | undefined => {
   const prefix = prefixes.find(({ address }) => address.family === family)
-  return prefix && prefix.bits < addressBits(family) ? networkOf(prefix).address : undefined
+  return prefix && prefix.bits < addressBits(family) ? firstAddress(prefix) : undefined
 }
