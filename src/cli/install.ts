@@ -1,5 +1,7 @@
 import { linkSync, lstatSync, readlinkSync, renameSync, unlinkSync } from 'node:fs'
 import { makeFolder } from '../store/database.ts'
+import { replaceLink, syncFolder } from '../store/durable.ts'
+import { installExecutable, isTulle, ownName } from '../store/executable.ts'
 import {
   type Command,
   type Desk,
@@ -9,8 +11,6 @@ import {
   textOf,
   UsageFault,
 } from './command.ts'
-import { replaceLink, syncFolder } from '../store/durable.ts'
-import { installExecutable, isTulle, ownName } from '../store/executable.ts'
 
 const keptEnding = '.before-tulle'
 const dirOption = {

@@ -71,6 +71,7 @@ export class AgentModel {
       findings: new Findings(clock, () => undefined),
       onConverged: () => undefined,
       onSelf: () => undefined,
+      onReady: () => undefined,
       clock,
       random: chance.next,
       onError: (_, error) => {

@@ -35,7 +35,9 @@ export const nodeObject = (name: string, n: number, address = addressOf(n)): obj
     ],
     conditions: [condition('MemoryPressure'), condition('DiskPressure'), condition('Ready')],
     images: Array.from({ length: imagesOfNode }, (_, at) => ({
-      names: [`registry.example/team-${at}/application-${at}@sha256:${'0123456789abcdef'.repeat(4)}`],
+      names: [
+        `registry.example/team-${at}/application-${at}@sha256:${'0123456789abcdef'.repeat(4)}`,
+      ],
       sizeBytes: 40_000_000 + at,
     })),
   },
@@ -72,8 +74,7 @@ export class Api {
 
   #send(method: string, path: string, body?: object): Promise<void> {
     const text = body === undefined ? '' : JSON.stringify(body)
-    const type =
-      method === 'PATCH' ? 'application/strategic-merge-patch+json' : 'application/json'
+    const type = method === 'PATCH' ? 'application/strategic-merge-patch+json' : 'application/json'
     return new Promise((resolve, reject) => {
       const sent = request(
         {
