@@ -64,25 +64,36 @@ export function differences(
 
 function sideDifferences(name: string, wanted: Side, observed: ObservedSide): readonly string[] {
   if (!observed) return [`${name} is not there`]
-  const { addresses, neighbours, routes } = wanted
+  const { addresses, routes, neighbours } = lackingIn(observed, wanted)
   return [
     ...((observed.link.flags & IFF_UP) === 0 ? [`${name} is down`] : []),
-    ...addresses
-      .filter((prefix) => !observed.addresses.some((there) => samePrefix(there, prefix)))
-      .map((prefix) => `${name} lacks address ${formatPrefix(prefix)}`),
-    ...routes
-      .filter((route) => !observed.routes.some((there) => isSameRoute(there, route)))
-      .map((route) => `${name} lacks route ${formatPrefix(route.destination)}${viaText(route)}`),
-    ...neighbours
-      .filter(
-        ({ address, mac }) =>
-          !observed.neighbours.some(
-            (there) =>
-              there.permanent && sameAddress(there.address, address) && isSameMac(there.mac, mac),
-          ),
-      )
-      .map(({ address }) => `${name} lacks the permanent neighbour ${formatAddress(address)}`),
+    ...addresses.map((prefix) => `${name} lacks address ${formatPrefix(prefix)}`),
+    ...routes.map(
+      (route) => `${name} lacks route ${formatPrefix(route.destination)}${viaText(route)}`,
+    ),
+    ...neighbours.map(
+      ({ address }) => `${name} lacks the permanent neighbour ${formatAddress(address)}`,
+    ),
   ]
+}
+
+/** What of the wanted one end does not show. */
+export function lackingIn(
+  there: Omit<NonNullable<ObservedSide>, 'link'>,
+  { addresses, routes, neighbours }: Side,
+): Side {
+  return {
+    addresses: addresses.filter(
+      (prefix) => !there.addresses.some((one) => samePrefix(one, prefix)),
+    ),
+    routes: routes.filter((route) => !there.routes.some((one) => isSameRoute(one, route))),
+    neighbours: neighbours.filter(
+      ({ address, mac }) =>
+        !there.neighbours.some(
+          (one) => one.permanent && sameAddress(one.address, address) && isSameMac(one.mac, mac),
+        ),
+    ),
+  }
 }
 
 /** The host's end is ours; a plugin of the chain may give both ends another MTU. */

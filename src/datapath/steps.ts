@@ -105,9 +105,14 @@ export function podSteps(attachment: Attachment, link: IfIndex): readonly Step[]
   ]
 }
 
-type Where = { readonly link: IfIndex; readonly name: string; readonly noPrefixRoute: boolean }
+export type Where = {
+  readonly link: IfIndex
+  readonly name: string
+  readonly noPrefixRoute: boolean
+}
 
-const sideSteps = (side: Side, where: Where): readonly Step[] => [
+/** Makes what a side of an attachment has; a part of a side will do. */
+export const sideSteps = (side: Side, where: Where): readonly Step[] => [
   ...addressSteps(side, where),
   ...restSteps(side, where),
 ]

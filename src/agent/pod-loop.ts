@@ -1,0 +1,136 @@
+import { existsSync } from 'node:fs'
+import { type Attachment, nameOf } from '../datapath/attachment.ts'
+import type { ObservedSide } from '../datapath/difference.ts'
+import { healingSteps } from '../datapath/healing.ts'
+import type { RouteSocket } from '../kernel/route-socket.ts'
+import type { Lock } from '../store/database.ts'
+import { StoreBusy } from '../store/database.ts'
+import { LeaseStore } from '../store/lease-store.ts'
+import { IFF_UP } from '../wire/rtnl/link.ts'
+import type { Drift } from './drift.ts'
+import { Loop, type LoopOptions } from './loop.ts'
+import { isOfPods } from './pod-notices.ts'
+
+/** Pods come and go all day, and each is a notice: a burst of them is looked at a few times. */
+const gapMilliseconds = 300
+const retryMilliseconds = 1_000
+const retryMillisecondsMax = 30_000
+/** ADD and DEL go first: they hold the store's lock for some milliseconds. */
+const lockWaitMilliseconds = 100
+/**
+ * An ADD under way has its record before its routes, and a DEL has its link down before its record
+ * is gone: what looks hurt is left alone for so long if it was never seen whole.
+ */
+const patienceMilliseconds = 60_000
+
+export type PodLoopOptions = Pick<LoopOptions, 'clock' | 'random' | 'onError' | 'onRun'> & {
+  readonly resyncMilliseconds: number
+  readonly dataDir: string
+  readonly lock: Lock
+  readonly route: RouteSocket
+  readonly drift: Drift
+}
+
+type Hurt = NonNullable<ObservedSide> & { readonly attachment: Attachment }
+
+/**
+ * Keeps the host's side of every pod of this node as its ADD left it: what is on record and no
+ * longer in the kernel is put back. Under the store's lock, so that no ADD or DEL is half done with
+ * its record meanwhile.
+ */
+export class PodLoop {
+  readonly loop: Loop
+  readonly #options: PodLoopOptions
+  /** Names of attachments that were once seen as they should be. */
+  #whole = new Set<string>()
+  /** When the others were first seen, by the clock. */
+  #seenAt = new Map<string, number>()
+  /** Those whose link was down at the last look. */
+  #down = new Set<string>()
+  #indexes: ReadonlySet<number> = new Set()
+
+  constructor(options: PodLoopOptions) {
+    this.#options = options
+    const { clock, random, onError, onRun, resyncMilliseconds } = options
+    this.loop = new Loop({
+      name: 'pods',
+      work: () => this.work(),
+      gapMilliseconds,
+      retryMilliseconds,
+      retryMillisecondsMax,
+      resyncMilliseconds,
+      clock,
+      random,
+      onError,
+      ...(onRun ? { onRun } : {}),
+    })
+  }
+
+  /** A message of rtnetlink that was not of our own doing. */
+  notice(type: number, body: Uint8Array): void {
+    if (isOfPods(type, body, this.#indexes)) this.loop.mark()
+  }
+
+  work(): void {
+    const { dataDir, lock } = this.#options
+    if (!existsSync(`${dataDir}/tulle.db`)) return
+    const brief: Lock = (fd, how) => lock(fd, how, lockWaitMilliseconds)
+    try {
+      LeaseStore.use(dataDir, brief, (store) => this.#heal(store.attachments()))
+    } catch (refusal) {
+      if (!(refusal instanceof StoreBusy)) throw refusal
+      this.loop.mark()
+    }
+  }
+
+  #heal(attachments: readonly Attachment[]): void {
+    const there = this.#observe(attachments)
+    this.#indexes = new Set(there.map(({ link }) => link.index))
+    const names = new Set(there.map(({ attachment }) => nameOf(attachment)))
+    this.#whole = new Set([...this.#whole].filter((name) => names.has(name)))
+    this.#seenAt = new Map([...this.#seenAt].filter(([name]) => names.has(name)))
+    const down = new Set<string>()
+    for (const one of there) this.#healOne(one, down)
+    this.#down = down
+  }
+
+  #healOne(one: Hurt, down: Set<string>): void {
+    const { route, drift, clock } = this.#options
+    const name = nameOf(one.attachment)
+    const steps = healingSteps(one.attachment, one)
+    if (steps.length === 0) {
+      this.#whole.add(name)
+      return
+    }
+    const isDown = (one.link.flags & IFF_UP) === 0
+    if (isDown) down.add(name)
+    const since = this.#seenAt.get(name) ?? clock.now()
+    this.#seenAt.set(name, since)
+    const isHurt = this.#whole.has(name) || clock.now() - since >= patienceMilliseconds
+    // A DEL takes the link down first; the next look finds it gone, or really down.
+    if (!isHurt || (isDown && !this.#down.has(name))) return
+    route.run(steps)
+    drift.repaired('pod', `${steps[0]?.what ?? 'nothing'} (${name})`, steps.length)
+  }
+
+  /** Host ends that are there, with what is on them: one dump of each kind for all. */
+  #observe(attachments: readonly Attachment[]): readonly Hurt[] {
+    if (attachments.length === 0) return []
+    const { route } = this.#options
+    const links = new Map(route.links().map((link) => [link.name, link]))
+    const addresses = route.allAddresses()
+    const routes = Map.groupBy([...route.routes(4), ...route.routes(6)], ({ link }) => link)
+    const neighbours = Map.groupBy(route.neighbours(), ({ link }) => link)
+    return attachments.flatMap((attachment) => {
+      const link = links.get(attachment.link)
+      if (!link) return []
+      return {
+        attachment,
+        link,
+        addresses: addresses.get(link.index) ?? [],
+        routes: routes.get(link.index) ?? [],
+        neighbours: neighbours.get(link.index) ?? [],
+      }
+    })
+  }
+}
