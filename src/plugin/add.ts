@@ -4,7 +4,7 @@ import { describe as show } from '../cni/config.ts'
 import { CniFault, code, fault } from '../cni/fault.ts'
 import { formatResult, type Result } from '../cni/result.ts'
 import { refuseUnsupported } from '../cni/unsupported.ts'
-import type { Attachment } from '../datapath/attachment.ts'
+import type { Attachment, AttachmentId } from '../datapath/attachment.ts'
 import type { Extras } from '../datapath/extras.ts'
 import { holdingOf } from '../datapath/holding.ts'
 import { announceStep, hostSteps, markStep, podSteps, vethStep } from '../datapath/steps.ts'
@@ -12,6 +12,7 @@ import { forwardingSysctls, hostSysctls, podSysctls } from '../datapath/sysctls.
 import { FilterSocket } from '../kernel/filter-socket.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
 import { Sysctls } from '../kernel/sysctl.ts'
+import { allHoldings } from '../store/holdings.ts'
 import type { LeaseStore } from '../store/lease-store.ts'
 import type { Link } from '../wire/rtnl/observed-link.ts'
 import { builtInAddresses, builtInDns } from './built-in.ts'
@@ -20,7 +21,7 @@ import { type Call, delegateOf, openPod, withStore } from './context.ts'
 import { delegate } from './delegate.ts'
 import { describeAttachment, type Given, refuseUnfit, resultOf, type Source } from './describe.ts'
 import { forgetAttachment } from './detach.ts'
-import { allHoldings, amendResult, applyExtras, wishedExtras } from './extras.ts'
+import { amendResult, applyExtras, wishedExtras } from './extras.ts'
 import {
   applySysctls,
   dropOwnLink,
@@ -111,7 +112,7 @@ function lease(call: Call, sockets: Sockets, undo: Undo): Leased {
     const attachment = describeAttachment({ ...source, ips, routes })
     const extras = record(call, store, { attachment, sockets })
     isWritten = true
-    return { attachment, extras, isAlone: !store.hasOthers(id) }
+    return { attachment, extras, isAlone: isAlone(store, id) }
   })
   if (delegateOf(config) === undefined) return { ...leased, dns: builtInDns(call) }
   undo.push(() => void delegate(call, 'DEL'))
@@ -120,6 +121,10 @@ function lease(call: Call, sockets: Sockets, undo: Undo): Leased {
   const extras = withStore(call, (store) => record(call, store, { attachment, sockets }))
   return { ...leased, attachment, extras, dns: result.dns }
 }
+
+/** Whether a table that has to be made is this attachment's alone. */
+const isAlone = (store: LeaseStore, id: AttachmentId): boolean =>
+  !store.hasOthers(id) && store.cluster.all().length === 0
 
 /** What the attachment is to have besides is described and recorded with it. */
 function record(
