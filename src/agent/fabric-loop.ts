@@ -122,7 +122,8 @@ export class FabricLoop {
     })
     if (!concern || concern.kind === 'sysctl') return concern
     if (concern.kind === 'uplink') this.#isSelfStale = true
-    if (concern.kind === 'device') this.#isKernelStale = true
+    if (concern.kind === 'device' || (concern.kind === 'uplink' && concern.mayCostRoutes))
+      this.#isKernelStale = true
     if (concern.kind === 'entry') this.#disturbed.add(concern.key)
     this.loop.mark()
     return concern
@@ -149,7 +150,7 @@ export class FabricLoop {
     const newsAt = this.#newsAt
     this.#newsAt = undefined
     const touched = this.#weaveChanged(self)
-    const isWhole = this.#isKernelStale || kind === 'resync'
+    const isWhole = this.#isKernelStale || kind === 'resync' || !this.#areDevicesThere()
     if (isWhole) this.#readBack(touched)
     const changes = this.#changesOf(touched, isWhole)
     const refusals = this.#apply(changes)
@@ -207,6 +208,15 @@ export class FabricLoop {
         return index === undefined ? [] : [[index, link] as const]
       }),
     )
+  }
+
+  /** Entries go before their device does, and are told of before. */
+  #areDevicesThere(): boolean {
+    if (this.#disturbed.size === 0) return true
+    return this.#devices.every(({ name }) => {
+      const index = this.#options.indexOf(name)
+      return index !== undefined && this.#links.has(index)
+    })
   }
 
   /** Keys that this may have changed. */

@@ -31,8 +31,11 @@ export type Concern =
   | { readonly kind: 'entry'; readonly key: string }
   /** A device of ours, or what stands on it. */
   | { readonly kind: 'device' }
-  /** The way out towards other nodes. */
-  | { readonly kind: 'uplink' }
+  /**
+   * The way out towards other nodes. With a link or an address go the routes by it, and the kernel
+   * says nothing of IPv4's.
+   */
+  | { readonly kind: 'uplink'; readonly mayCostRoutes: boolean }
   /** Whether packets are forwarded. */
   | { readonly kind: 'sysctl' }
 
@@ -51,7 +54,7 @@ export function concernOf(type: number, body: Uint8Array, wanted: Wanted): Conce
       return ofLink(body, wanted)
     case RTM_NEWADDR:
     case RTM_DELADDR:
-      return ofAddress(body, wanted)
+      return ofAddress(type === RTM_DELADDR, body, wanted)
     case RTM_NEWROUTE:
     case RTM_DELROUTE:
       return ofRoute(type === RTM_DELROUTE, body, wanted)
@@ -71,15 +74,21 @@ const viewOf = ({ buffer, byteOffset, byteLength }: Uint8Array): DataView =>
 /** struct ifinfomsg: the index is at 4, attributes from 16 on. */
 function ofLink(body: Uint8Array, { links, isAwaited }: Wanted): Concern | undefined {
   const link = links.get(viewOf(body).getInt32(4, true))
-  if (link) return { kind: link.isOurs ? 'device' : 'uplink' }
-  return isAwaited(attributeText(body, 16, IFLA_IFNAME)) ? { kind: 'uplink' } : undefined
+  if (link?.isOurs) return { kind: 'device' }
+  const isUplink = link !== undefined || isAwaited(attributeText(body, 16, IFLA_IFNAME))
+  return isUplink ? { kind: 'uplink', mayCostRoutes: true } : undefined
 }
 
-function ofAddress(body: Uint8Array, { links, isAwaited }: Wanted): Concern | undefined {
+function ofAddress(
+  isGone: boolean,
+  body: Uint8Array,
+  { links, isAwaited }: Wanted,
+): Concern | undefined {
   const address = decodeAddress(body)
   const link = address && links.get(address.link)
-  if (link) return { kind: link.isOurs ? 'device' : 'uplink' }
-  return isAwaited(undefined) ? { kind: 'uplink' } : undefined
+  if (link?.isOurs) return { kind: 'device' }
+  const isUplink = link !== undefined || isAwaited(undefined)
+  return isUplink ? { kind: 'uplink', mayCostRoutes: isGone } : undefined
 }
 
 /** struct rtmsg: protocol and what else is in it does not matter, the place does. */
