@@ -2,9 +2,12 @@ import { existsSync } from 'node:fs'
 import { type Attachment, nameOf } from '../datapath/attachment.ts'
 import type { ObservedSide } from '../datapath/difference.ts'
 import { healingSteps } from '../datapath/healing.ts'
+import { healTables } from '../kernel/filter-healing.ts'
+import type { FilterSocket } from '../kernel/filter-socket.ts'
 import type { RouteSocket } from '../kernel/route-socket.ts'
 import type { Lock } from '../store/database.ts'
 import { StoreBusy } from '../store/database.ts'
+import { allHoldings } from '../store/holdings.ts'
 import { LeaseStore } from '../store/lease-store.ts'
 import { IFF_UP } from '../wire/rtnl/link.ts'
 import type { Drift } from './drift.ts'
@@ -28,6 +31,7 @@ export type PodLoopOptions = Pick<LoopOptions, 'clock' | 'random' | 'onError' | 
   readonly dataDir: string
   readonly lock: Lock
   readonly route: RouteSocket
+  readonly filter: FilterSocket
   readonly drift: Drift
 }
 
@@ -76,15 +80,15 @@ export class PodLoop {
     if (!existsSync(`${dataDir}/tulle.db`)) return
     const brief: Lock = (fd, how) => lock(fd, how, lockWaitMilliseconds)
     try {
-      LeaseStore.use(dataDir, brief, (store) => this.#heal(store.attachments()))
+      LeaseStore.use(dataDir, brief, (store) => this.#heal(store))
     } catch (refusal) {
       if (!(refusal instanceof StoreBusy)) throw refusal
       this.loop.mark()
     }
   }
 
-  #heal(attachments: readonly Attachment[]): void {
-    const there = this.#observe(attachments)
+  #heal(store: LeaseStore): void {
+    const there = this.#observe(store.attachments())
     this.#indexes = new Set(there.map(({ link }) => link.index))
     const names = new Set(there.map(({ attachment }) => nameOf(attachment)))
     this.#whole = new Set([...this.#whole].filter((name) => names.has(name)))
@@ -92,6 +96,16 @@ export class PodLoop {
     const down = new Set<string>()
     for (const one of there) this.#healOne(one, down)
     this.#down = down
+    const { filter, drift } = this.#options
+    const healed = healTables(filter, allHoldings(store), (name) => this.#isSettled(name))
+    if (healed.length > 0) drift.repaired('nftables', healed[0] ?? '', healed.length)
+  }
+
+  /** Its ADD is over. What has no link of its own (a chain's parts) goes by the link that it is on. */
+  #isSettled(name: string): boolean {
+    const since = this.#seenAt.get(name)
+    const isOld = since !== undefined && this.#options.clock.now() - since >= patienceMilliseconds
+    return this.#whole.has(name) || isOld
   }
 
   #healOne(one: Hurt, down: Set<string>): void {
@@ -104,11 +118,9 @@ export class PodLoop {
     }
     const isDown = (one.link.flags & IFF_UP) === 0
     if (isDown) down.add(name)
-    const since = this.#seenAt.get(name) ?? clock.now()
-    this.#seenAt.set(name, since)
-    const isHurt = this.#whole.has(name) || clock.now() - since >= patienceMilliseconds
+    if (!this.#seenAt.has(name)) this.#seenAt.set(name, clock.now())
     // A DEL takes the link down first; the next look finds it gone, or really down.
-    if (!isHurt || (isDown && !this.#down.has(name))) return
+    if (!this.#isSettled(name) || (isDown && !this.#down.has(name))) return
     route.run(steps)
     drift.repaired('pod', `${steps[0]?.what ?? 'nothing'} (${name})`, steps.length)
   }

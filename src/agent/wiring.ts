@@ -2,6 +2,7 @@ import type { Prefix } from '../base/prefix.ts'
 import type { NodeNews } from '../cluster/node-feed.ts'
 import type { KernelWatch } from '../kernel/event-stream.ts'
 import { FabricSocket } from '../kernel/fabric-socket.ts'
+import { FilterSocket } from '../kernel/filter-socket.ts'
 import type { Native } from '../kernel/native.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
 import { Sysctls } from '../kernel/sysctl.ts'
@@ -21,6 +22,7 @@ import type { Log } from './log.ts'
 import type { Loop, LoopOptions } from './loop.ts'
 import { NodeLoop } from './node-loop.ts'
 import { OwnNative } from './own-native.ts'
+import { PodLoop } from './pod-loop.ts'
 import { Snapshot } from './snapshot.ts'
 import { type NodeSourceRun, openNodesFile, type SourceEars, sourceProblem } from './sources.ts'
 import { LastErrors, peerStatuses, selfStatus } from './status.ts'
@@ -55,6 +57,7 @@ export class Agent {
   readonly #fabric: FabricLoop
   readonly #host: HostLoop
   readonly #known: KnownLoop
+  readonly #pods: PodLoop
   readonly #node: NodeLoop
   readonly #leases: Leases
   readonly metrics = new AgentMetrics()
@@ -91,6 +94,14 @@ export class Agent {
     })
     const { nodeName, stateDir } = config
     this.#known = new KnownLoop({ ...settings, nodeName, stateDir, snapshot: this.#snapshot })
+    this.#pods = new PodLoop({
+      ...settings,
+      dataDir: config.dataDir,
+      lock: native.lock,
+      route: this.#route,
+      filter: new FilterSocket(this.#own.native),
+      drift: this.#drift,
+    })
     this.#node = this.#makeNode(settings)
   }
 
@@ -100,15 +111,18 @@ export class Agent {
       own: this.#own,
       onRoute: (type, body) => {
         if (this.#fabric.notice(type, body)?.kind === 'sysctl') this.#host.loop.mark()
+        this.#pods.notice(type, body)
       },
-      onNftables: () => undefined,
+      onNftables: () => this.#pods.loop.mark(),
       onLost: () => {
         this.#parts.log.warn('kernel events were lost: everything is looked at')
         this.#fabric.eventsLost()
         this.#host.loop.mark()
+        this.#pods.loop.mark()
       },
       onBroken: (refusal) => this.#failed('events', refusal),
     })
+    this.#pods.loop.mark()
     this.#source = this.#openSource()
     this.#waitForSource()
   }
@@ -164,7 +178,8 @@ export class Agent {
   }
 
   get #loops(): readonly Loop[] {
-    return [this.#fabric, this.#host, this.#node, this.#known].map(({ loop }) => loop)
+    const all = [this.#fabric, this.#host, this.#pods, this.#node, this.#known]
+    return all.map(({ loop }) => loop)
   }
 
   #loopSettings(): LoopSettings {

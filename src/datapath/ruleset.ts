@@ -208,10 +208,15 @@ export function circleChainOf(
  */
 export function rulesOf(table: TableName, attachment: Attachment): readonly string[] {
   const own = table.family === 'inet' ? masqueradeChainOf(table, attachment) : undefined
-  return [...chainsOf(table), ...(own ? [own] : [])].flatMap(({ name, rules }) =>
-    rules.map(({ comment }) => `${name.chain}: ${comment}`),
-  )
+  return [...baseRulesOf(table), ...(own ? commentsOf(own) : [])]
 }
+
+/** Those that a table has whoever uses it. */
+export const baseRulesOf = (table: TableName): readonly string[] =>
+  chainsOf(table).flatMap(commentsOf)
+
+const commentsOf = ({ name, rules }: Chain): readonly string[] =>
+  rules.map(({ comment }) => `${name.chain}: ${comment}`)
 
 /** A chain that attachments share, and that goes with the last of them. */
 export const isSharedChain = (chain: string): boolean =>

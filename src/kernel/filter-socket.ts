@@ -228,7 +228,7 @@ export class FilterSocket {
     const others = all.filter(({ name }) => name !== holding.name)
     const kept = base.needed.filter((table) => !base.lost.includes(table))
     const own = holding.elements.filter(({ family }) => kept.some((it) => it.family === family))
-    return this.#commitParts([
+    return this.commitParts([
       ...base.lost.flatMap(tableQueries),
       ...(kept.includes(inetTable) ? base.chains : []),
       ...fillQueries(base.lost, [holding, ...others]),
@@ -242,7 +242,7 @@ export class FilterSocket {
       const sets = setsOf(table).map((set) => getSet({ ...table, set }))
       const isThere = this.#socket.exchange([getTable(table), ...sets]).map((it) => it.errno === 0)
       if (!isThere[0] || !isThere.includes(false)) continue
-      const refusal = this.#commitParts([
+      const refusal = this.commitParts([
         deleteTable(table),
         ...tableQueries(table),
         ...fillQueries([table], all),
@@ -253,7 +253,7 @@ export class FilterSocket {
   }
 
   /** One batch, or several for a large node: the socket's buffer ends a batch. */
-  #commitParts(changes: readonly Query[]): BatchRefusal | undefined {
+  commitParts(changes: readonly Query[]): BatchRefusal | undefined {
     for (let at = 0; at < changes.length; at += changesPerBatch) {
       const refusal = this.#commit(changes.slice(at, at + changesPerBatch))
       if (refusal) return refusal

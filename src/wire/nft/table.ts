@@ -38,6 +38,10 @@ export type BaseChain = ChainName & {
 export const newTable = ({ family, table }: TableName): Query =>
   nftQuery(family, { number: NFT_MSG_NEWTABLE, flags: NLM_F_CREATE | NLM_F_EXCL }, [text(1, table)])
 
+/** As `newTable`, but one that is there already is no error. */
+export const ensureTable = ({ family, table }: TableName): Query =>
+  nftQuery(family, { number: NFT_MSG_NEWTABLE, flags: NLM_F_CREATE }, [text(1, table)])
+
 /** The kernel answers the table, or ENOENT. */
 export const getTable = ({ family, table }: TableName): Query =>
   nftQuery(family, { number: NFT_MSG_GETTABLE, flags: 0 }, [text(1, table)])
