@@ -1,5 +1,6 @@
 import { styleText } from 'node:util'
 import type { Json } from '../test/support/cni.ts'
+import { isSoundCluster, type PodPing, type ShownCluster } from './demo-cluster.ts'
 
 export type ShownCall = Readonly<{
   verb: string
@@ -64,7 +65,29 @@ export const forPeople = {
     print(`${good('✓')} nothing is left: ${looked}`)
   },
 
-  verdict(networks: readonly ShownNetwork[], ok: boolean): void {
+  clusterBegins(): void {
+    print(styleText('bold', `\n── three nodes, two pods each ${'─'.repeat(46)}`))
+  },
+
+  tell(line: string): void {
+    print(faint(`   ${line}`))
+  },
+
+  cluster({ pods, pings, healed, afterAgents, failed }: ShownCluster): void {
+    if (failed !== undefined) {
+      print(bad(`✗ ${failed}`))
+      return
+    }
+    print()
+    for (const line of matrix(pods, pings)) print(line)
+    print(faint('  ms over IPv4 / IPv6; 1: on one node, D: direct route, V: VXLAN'))
+    print()
+    for (const { what, ms } of healed)
+      print(`${good('✓')} taken away: ${what}; back after ${ms.toFixed(0)} ms`)
+    print(`${good('✓')} with the agents stopped, ${afterAgents} pings are still answered`)
+  },
+
+  verdict(networks: readonly ShownNetwork[], cluster: ShownCluster, ok: boolean): void {
     print(styleText('bold', `\n── in short ${'─'.repeat(64)}`))
     for (const { file, calls, pings, left, failed } of networks) {
       const times = calls.map(({ verb, ms }) => `${verb} ${ms.toFixed(0)}`).join(', ')
@@ -73,6 +96,11 @@ export const forPeople = {
       print(faint(`  ms: ${times}`))
       if (failed !== undefined) print(bad(`  ${failed}`))
     }
+    const answered = cluster.pings.filter(({ ms }) => ms !== undefined).length
+    const slowest = Math.max(...cluster.healed.map(({ ms }) => ms))
+    const healing = `slowest repair ${slowest.toFixed(0)} ms`
+    print(`three nodes: ${answered} of ${cluster.pings.length} pings answered, ${healing}`)
+    if (!isSoundCluster(cluster)) print(bad(`  ${cluster.failed ?? 'not all as it should be'}`))
     print(ok ? good('✓ all is well') : bad('✗ something failed'))
   },
 }
@@ -84,7 +112,33 @@ export const silent: typeof forPeople = {
   call() {},
   pings() {},
   left() {},
+  clusterBegins() {},
+  tell() {},
+  cluster() {},
   verdict() {},
+}
+
+/** Who reaches whom: a row a sender, a column a receiver. */
+function matrix(pods: readonly string[], pings: readonly PodPing[]): readonly string[] {
+  const width = 15
+  const head = (''.padEnd(13) + pods.map((name) => name.padEnd(width)).join('')).trimEnd()
+  const rows = pods.map((from) => {
+    const cells = pods.map((to) => {
+      const both = pings.filter((ping) => ping.from === from && ping.to === to)
+      return from === to ? '·'.padEnd(width) : matrixCell(both, width)
+    })
+    return `  ${from.padEnd(13)}${cells.join('')}`.trimEnd()
+  })
+  return [styleText('bold', `  ${head}`), ...rows]
+}
+
+const wayLetters: Readonly<Record<string, string>> = { 'one node': '1', direct: 'D', vxlan: 'V' }
+
+function matrixCell(both: readonly PodPing[], width: number): string {
+  const letter = wayLetters[both[0]?.way ?? ''] ?? '?'
+  const times = both.map(({ ms }) => (ms === undefined ? '✗' : ms.toFixed(2)))
+  const text = `${letter} ${times.join('/')}`.padEnd(width)
+  return both.every(({ ms }) => ms !== undefined) ? good(text) : bad(text)
 }
 
 function pingTable(pings: readonly Ping[]): readonly string[] {

@@ -5,6 +5,7 @@ import { executable, type Json } from '../test/support/cni.ts'
 import { type Host, makeHost, type Pod, uplink } from '../test/support/host.ts'
 import { type Netns, type Ran, run } from '../test/support/netns.ts'
 import { watchResidue } from '../test/support/residue.ts'
+import { demonstrateCluster, isSoundCluster } from './demo-cluster.ts'
 import { forPeople, type Ping, type ShownCall, type ShownNetwork, silent } from './demo-show.ts'
 
 const { values: options } = parseArgs({ options: { json: { type: 'boolean' } } })
@@ -14,16 +15,19 @@ const examples = ['conf/10-tulle.conflist', 'conf/10-tulle-bridge.conflist'] as 
 /** A verb that was refused: what was shown of it says why. */
 class CallFailed extends Error {}
 
-function main(): void {
+async function main(): Promise<void> {
   // Ctrl-C ends the program that is being waited for; the namespaces must go away all the same.
   process.on('SIGINT', () => {})
   show.title(run([executable, '--version']).stdout.trim())
   const networks = examples.map(demonstrate)
-  const ok = networks.every(isSound)
+  show.clusterBegins()
+  const cluster = await demonstrateCluster(show.tell)
+  show.cluster(cluster)
+  const ok = networks.every(isSound) && isSoundCluster(cluster)
   if (options.json) {
-    process.stdout.write(`${JSON.stringify({ ok, networks }, undefined, 2)}\n`)
+    process.stdout.write(`${JSON.stringify({ ok, networks, cluster }, undefined, 2)}\n`)
   } else {
-    show.verdict(networks, ok)
+    show.verdict(networks, cluster, ok)
   }
   process.exitCode = ok ? 0 : 1
 }
@@ -170,4 +174,4 @@ function ping(from: Netns, address: string): { readonly ms?: number } {
   return time === undefined ? {} : { ms: Number(time) }
 }
 
-main()
+await main()
