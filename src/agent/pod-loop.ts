@@ -26,6 +26,9 @@ const lockWaitMilliseconds = 100
  */
 const patienceMilliseconds = 60_000
 
+/** A DEL takes the link down before its record is gone: one that stays down is none. */
+const downMilliseconds = 600
+
 export type PodLoopOptions = Pick<LoopOptions, 'clock' | 'random' | 'onError' | 'onRun'> & {
   readonly resyncMilliseconds: number
   readonly dataDir: string
@@ -49,8 +52,8 @@ export class PodLoop {
   #whole = new Set<string>()
   /** When the others were first seen, by the clock. */
   #seenAt = new Map<string, number>()
-  /** Those whose link was down at the last look. */
-  #down = new Set<string>()
+  /** When those whose link is down were first seen so, by the clock. */
+  #downAt = new Map<string, number>()
   #indexes: ReadonlySet<number> = new Set()
 
   constructor(options: PodLoopOptions) {
@@ -93,9 +96,10 @@ export class PodLoop {
     const names = new Set(there.map(({ attachment }) => nameOf(attachment)))
     this.#whole = new Set([...this.#whole].filter((name) => names.has(name)))
     this.#seenAt = new Map([...this.#seenAt].filter(([name]) => names.has(name)))
-    const down = new Set<string>()
+    const down = new Map<string, number>()
     for (const one of there) this.#healOne(one, down)
-    this.#down = down
+    this.#downAt = down
+    if (down.size > 0) this.loop.mark()
     const { filter, drift } = this.#options
     const healed = healTables(filter, allHoldings(store), (name) => this.#isSettled(name))
     if (healed.length > 0) drift.repaired('nftables', healed[0] ?? '', healed.length)
@@ -108,7 +112,7 @@ export class PodLoop {
     return this.#whole.has(name) || isOld
   }
 
-  #healOne(one: Hurt, down: Set<string>): void {
+  #healOne(one: Hurt, down: Map<string, number>): void {
     const { route, drift, clock } = this.#options
     const name = nameOf(one.attachment)
     const steps = healingSteps(one.attachment, one)
@@ -116,11 +120,13 @@ export class PodLoop {
       this.#whole.add(name)
       return
     }
-    const isDown = (one.link.flags & IFF_UP) === 0
-    if (isDown) down.add(name)
     if (!this.#seenAt.has(name)) this.#seenAt.set(name, clock.now())
-    // A DEL takes the link down first; the next look finds it gone, or really down.
-    if (!this.#isSettled(name) || (isDown && !this.#down.has(name))) return
+    if (!this.#isSettled(name)) return
+    const downAt = this.#downAt.get(name) ?? clock.now()
+    if ((one.link.flags & IFF_UP) === 0 && clock.now() - downAt < downMilliseconds) {
+      down.set(name, downAt)
+      return
+    }
     route.run(steps)
     drift.repaired('pod', `${steps[0]?.what ?? 'nothing'} (${name})`, steps.length)
   }
