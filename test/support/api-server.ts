@@ -111,7 +111,8 @@ export class ApiServer {
     const url = new URL(request.url ?? '/', 'http://api')
     const control = controls[url.pathname.replace('/stand-in/', '')]
     if (control !== undefined) {
-      response.on('finish', () => control(this))
+      this.#sockets.delete(request.socket) // whoever asks for a cut wants an answer
+      control(this)
       return this.#send(response, { status: 200, text: '{}' })
     }
     const { slowMs } = this.faults
