@@ -135,7 +135,8 @@ export class Reflector<Item> {
     this.#known = items
     this.#counts.lists++
     this.#worked()
-    this.#tell({ kind: 'all', items })
+    // A listener may keep the map; ours goes on changing.
+    this.#tell({ kind: 'all', items: new Map(items) })
     return version
   }
 
