@@ -104,7 +104,9 @@ export class ListReader {
 
   #endItem(piece: Buffer): void {
     this.#keepItem(piece)
-    const text = Buffer.concat(this.#item).toString('utf8')
+    // Most objects lie within one chunk: no copy of their bytes is made.
+    const bytes = this.#item.length === 1 ? piece : Buffer.concat(this.#item)
+    const text = bytes.toString('utf8')
     this.#item = []
     this.#itemBytes = 0
     this.#onItem(text)

@@ -51,7 +51,10 @@ export type ReflectorStatus = {
   readonly objects: number
 }
 
-/** A watch that ends sooner than this without a word counts as a failure: no hot loop. */
+/**
+ * A watch that ends sooner than this without an event counts as a failure, and a list does not undo
+ * failures: whatever a server does, it is not asked in a hot loop.
+ */
 const shortWatchMs = 1000
 /** After so many lists whose pages expired half-way the next one is asked for in one page. */
 const expiredListsMax = 2
@@ -132,12 +135,14 @@ export class Reflector<Item> {
     this.#known = items
     this.#counts.lists++
     this.#worked()
-    this.#tell({ kind: 'all', items })
+    // A listener may keep the map; ours goes on changing.
+    this.#tell({ kind: 'all', items: new Map(items) })
     return version
   }
 
   async #watch(version: ResourceVersion): Promise<void> {
     const startedMs = this.#time.nowMs()
+    const hasLasted = (): boolean => this.#time.nowMs() - startedMs >= shortWatchMs
     let heard = false
     try {
       await watchFrom(this.#collection, {
@@ -149,17 +154,18 @@ export class Reflector<Item> {
           this.#worked()
         },
         onEvent: (event, next) => {
-          heard = true
+          heard ||= event.kind !== 'bookmark'
           this.#worked()
+          if (heard || hasLasted()) this.#backoff.reset()
           this.#apply(event)
           this.#version = next
         },
       })
     } finally {
       this.#connected = false
+      if (hasLasted()) this.#backoff.reset()
     }
-    if (!heard && this.#time.nowMs() - startedMs < shortWatchMs)
-      throw new Error('Cannot watch: the server ended the watch at once')
+    if (!heard && !hasLasted()) throw new Error('Cannot watch: the server ended the watch at once')
   }
 
   #apply(event: WatchEvent): void {
@@ -216,7 +222,6 @@ export class Reflector<Item> {
   #worked(): void {
     this.#touched()
     this.#lastError = undefined
-    this.#backoff.reset()
   }
 
   #isStopping(): boolean {

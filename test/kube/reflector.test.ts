@@ -161,7 +161,7 @@ test('a server that falls silent is noticed, and what it said before stays', asy
   await feed.stop()
 })
 
-test('no server: it waits longer and longer, up to half a minute, and never gives up', async (t) => {
+test('no server: it waits longer and longer, half a minute at most, for ever', async (t) => {
   const waits: number[] = []
   const { reflector } = addresses({ url: 'http://127.0.0.1:1' } as ApiServer, {
     time: {
@@ -219,6 +219,50 @@ test('it stops at once, whatever it is doing, and says no more', async (t) => {
   waiting.start()
   await waiting.stop()
 })
+
+test('a listener that stops it hears no more, whatever is on its way', async (t) => {
+  const server = await served(t)
+  server.store.put('/pods', podObject(0))
+  const told: string[] = []
+  const { reflector } = addresses(server, {
+    onNews: ({ kind }) => {
+      told.push(kind)
+      if (kind === 'changed') void reflector.stop()
+      if (kind !== 'all') return
+      server.drop() // what comes next comes in one piece
+      for (let index = 1; index < 9; index++) server.store.put('/pods', podObject(index))
+    },
+  })
+  reflector.start()
+  while (told.length < 2) await new Promise((resolve) => setImmediate(resolve))
+  await reflector.stop()
+  t.same(told, ['all', 'changed'])
+})
+
+for (const how of ['ends every watch at once', 'finds every version too old'] as const)
+  test(`a server that ${how} is not asked in a hot loop`, async (t) => {
+    const server = await served(t)
+    const waits: number[] = []
+    const { reflector } = addresses(server, {
+      time: {
+        ...hastyTime,
+        random: () => 0.5,
+        nowMs: () => 0, // nothing lasts
+        sleep: async (ms) => void waits.push(ms),
+      },
+    })
+    if (how === 'finds every version too old') {
+      // The version that a list has told is gone when it is watched from.
+      server.onRequest = () => {
+        server.store.skip()
+        server.compact()
+      }
+    } else server.onRequest = () => setImmediate(() => server.endWatches())
+    reflector.start()
+    while (waits.length < 6) await new Promise((resolve) => setImmediate(resolve))
+    t.same(waits.slice(0, 6), [100, 200, 400, 800, 1600, 3200])
+    await reflector.stop()
+  })
 
 test('a listener that fails gets everything once more', async (t) => {
   const server = await served(t)

@@ -3,6 +3,7 @@ import https from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import { at, isObject, textOf } from '../../src/cluster/json-value.ts'
+import { discovery, kindOf } from './api-discovery.ts'
 import { ApiFaults } from './api-faults.ts'
 import { mergePatch, strategicMergePatch } from './api-patch.ts'
 import { type ApiObject, ApiStore, keyOf, type Stored, selects } from './api-store.ts'
@@ -17,6 +18,8 @@ export class ApiServer {
   readonly faults = new ApiFaults()
   /** Real ones send a bookmark about every minute. */
   bookmarkMs = 60_000
+  /** Called before each request is answered, with the whole server at its mercy. */
+  onRequest = (): void => undefined
   /** Each request that was let in: "GET /api/v1/nodes?limit=500". */
   readonly requests: string[] = []
   readonly #watches = new Set<ApiWatch>()
@@ -108,14 +111,17 @@ export class ApiServer {
     const url = new URL(request.url ?? '/', 'http://api')
     const control = controls[url.pathname.replace('/stand-in/', '')]
     if (control !== undefined) {
-      response.on('finish', () => control(this))
+      this.#sockets.delete(request.socket) // whoever asks for a cut wants an answer
+      control(this)
       return this.#send(response, { status: 200, text: '{}' })
     }
     const { slowMs } = this.faults
     if (this.faults.hanging) return
     if (slowMs > 0) await new Promise((resolve) => setTimeout(resolve, slowMs))
-    const body = await readBody(request)
     try {
+      const body = await readBody(request)
+      const found = request.method === 'GET' && discovery(url.pathname)
+      if (found) return this.#send(response, { status: 200, text: JSON.stringify(found) })
       const asked = this.#admit(request, url, body)
       if (asked.verb === 'watch') this.#watch(asked, response)
       else this.#send(response, this.#answer(asked))
@@ -135,6 +141,7 @@ export class ApiServer {
     const isKnown = request.socket instanceof TLSSocket && request.socket.authorized
     if (this.faults.certificates && !isKnown) throw new Refused(401, 'Unauthorized')
     this.requests.push(`${request.method} ${request.url}`)
+    this.onRequest()
     const refusal = refusals.shift()
     if (refusal) throw Object.assign(new Refused(refusal.status, refusal.reason), refusal)
     const target = targetOf(url.pathname)
@@ -174,7 +181,7 @@ export class ApiServer {
       resourceVersion: String(revision),
       ...(next === '' ? {} : { continue: next, remainingItemCount: rest.length }),
     }
-    const { apiVersion, kind } = kindOf(target)
+    const { apiVersion, kind } = typeOf(target)
     const head = JSON.stringify({ kind: `${kind}List`, apiVersion, metadata }).slice(0, -1)
     return { status: 200, text: `${head},"items":[${page.map(({ text }) => text).join(',')}]}` }
   }
@@ -205,7 +212,7 @@ export class ApiServer {
       timeoutMs: seconds * 1000,
       bookmarkMs: this.bookmarkMs,
       pieceBytes: faults.pieceBytes,
-      kind: kindOf(target),
+      kind: typeOf(target),
       revision: () => store.revision,
     })
     if (isGone) {
@@ -214,8 +221,11 @@ export class ApiServer {
     }
     this.#watches.add(watch)
     response.on('close', () => this.#watches.delete(watch))
+    // In one piece: real servers flush when nothing more is waiting.
+    response.cork()
     if (asked === 0) for (const stored of this.#chosen(target, url)) watch.send('ADDED', stored)
     else for (const change of store.since(asked)) watch.tell(change)
+    response.uncork()
   }
 
   #create({ target, body }: Asked): Answer {
@@ -344,17 +354,9 @@ const selectorsOf = (url: URL) => ({
   labelSelector: url.searchParams.get('labelSelector') ?? '',
 })
 
-const kinds: Readonly<Record<string, string>> = {
-  nodes: 'Node',
-  pods: 'Pod',
-  namespaces: 'Namespace',
-  events: 'Event',
-  networkpolicies: 'NetworkPolicy',
-}
-
-const kindOf = ({ group, version, plural }: Target) => ({
+const typeOf = ({ group, version, plural }: Target) => ({
   apiVersion: group === '' ? version : `${group}/${version}`,
-  kind: kinds[plural] ?? plural,
+  kind: kindOf(plural),
 })
 
 const expired = 'too old resource version'
@@ -372,5 +374,9 @@ async function readBody(request: IncomingMessage): Promise<unknown> {
   const pieces: Buffer[] = []
   for await (const piece of request) pieces.push(piece)
   const text = Buffer.concat(pieces).toString('utf8')
-  return text === '' ? undefined : JSON.parse(text)
+  try {
+    return text === '' ? undefined : JSON.parse(text)
+  } catch {
+    throw new Refused(415, 'UnsupportedMediaType', 'only JSON is understood')
+  }
 }
