@@ -43,8 +43,7 @@ export class NodeSourceKeeper {
       onNews,
       onProblem: (text) => findings.tell('source', text === undefined ? [] : [sourceProblem(text)]),
     }
-    if (config.source.kind === 'nodes-file')
-      this.#run = openNodesFile(config.source.path, ears)
+    if (config.source.kind === 'nodes-file') this.#run = openNodesFile(config.source.path, ears)
     else if (this.client) {
       const { flannelCompat } = config
       const onNodeProblems = (name: string, problems: readonly string[]): void =>

@@ -21,10 +21,10 @@ import { Leases } from './leases.ts'
 import type { Log } from './log.ts'
 import type { Loop, LoopOptions } from './loop.ts'
 import { NodeLoop } from './node-loop.ts'
+import { NodeSourceKeeper } from './node-source.ts'
 import { OwnNative } from './own-native.ts'
 import { ReportLoop } from './report-loop.ts'
 import { Snapshot } from './snapshot.ts'
-import { NodeSourceKeeper } from './node-source.ts'
 import { agentStatus, LastErrors } from './status.ts'
 
 type LoopSettings = Pick<LoopOptions, 'clock' | 'random' | 'onError'> & {

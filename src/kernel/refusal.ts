@@ -41,6 +41,18 @@ export class KernelRefusal extends Error {
   }
 }
 
+/** What of an nf_tables batch the kernel refused: the n-th message. */
+export type BatchRefusal = {
+  readonly at: number
+  readonly errno: number
+  readonly kernelText: string | undefined
+}
+
+export const refusedBatch = (
+  what: string,
+  { errno: number, kernelText }: BatchRefusal,
+): KernelRefusal => new KernelRefusal({ what, errno: number, kernelText })
+
 export function errnoName(number: number): string {
   try {
     return getSystemErrorName(-number)

@@ -77,6 +77,12 @@ export class Api {
     await this.#ask('PATCH', `/api/v1/nodes/${node.name}/status`, { status })
   }
 
+  /** As kubelet does every few minutes. */
+  beat(name: string, count: number): Promise<Json> {
+    const conditions = [{ type: 'Ready', status: 'True', lastHeartbeatTime: String(count) }]
+    return this.#ask('PATCH', `/api/v1/nodes/${name}/status`, { status: { conditions } })
+  }
+
   delete(name: string): Promise<Json> {
     return this.#ask('DELETE', `/api/v1/nodes/${name}`)
   }

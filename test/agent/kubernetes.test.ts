@@ -108,7 +108,7 @@ test('status noise does nothing at all', (t) =>
     const before = await agent.status()
     const fabricRuns = (status: typeof before) =>
       status.loops.find(({ name }) => name === 'fabric')?.runs
-    for (let beat = 0; beat < 20; beat++) await api.change(cluster.get('b').host.node)
+    for (let beat = 0; beat < 20; beat++) await api.beat('b', beat)
     const after = await agent.status()
     t.equal(fabricRuns(after), fabricRuns(before))
   }))
