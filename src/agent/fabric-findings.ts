@@ -1,4 +1,6 @@
+import { formatAddress } from '../base/address.ts'
 import type { ApplyRefusal } from '../kernel/fabric-socket.ts'
+import type { Underlay } from '../overlay/fabric.ts'
 import type { Woven } from '../overlay/peer.ts'
 import type { Found } from './findings.ts'
 
@@ -17,6 +19,15 @@ export const noWayOut = (problem: string): Found => ({
   severity: 'error',
   meaning: problem,
   remedy: 'bring the link with that address up; the last known way stays in force',
+})
+
+/** One family of two is gone from the host. */
+export const halfWayOut = ({ address, link }: Underlay): Found => ({
+  check: 'no-uplink',
+  subject: `IPv${address.family}`,
+  severity: 'warning',
+  meaning: `${formatAddress(address)} of this node is on no link that is up; it was on ${link}`,
+  remedy: 'bring it back; the last known way stays in force',
 })
 
 /** Nodes whose pods are not all reached. */

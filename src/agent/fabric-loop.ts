@@ -1,4 +1,3 @@
-import type { Address } from '../base/address.ts'
 import type { ApplyRefusal } from '../kernel/fabric-socket.ts'
 import { deviceNames, devicesOf } from '../overlay/device.ts'
 import { type Changes, changesBetween, keyOf } from '../overlay/difference.ts'
@@ -9,9 +8,10 @@ import { selfOf } from '../overlay/self.ts'
 import { onlyKeys, Weave } from '../overlay/weave.ts'
 import type { Drift } from './drift.ts'
 import type { Fabric } from './fabric.ts'
-import { missingSelf, noWayOut, refusedAll, unreached } from './fabric-findings.ts'
+import { halfWayOut, missingSelf, noWayOut, refusedAll, unreached } from './fabric-findings.ts'
 import type { Findings } from './findings.ts'
 import { type Concern, concernOf, type WatchedLinks } from './kernel-notices.ts'
+import { lacksFamily, lostUnderlays, withUnderlays } from './last-known-self.ts'
 import { Loop, type LoopOptions, type RunKind } from './loop.ts'
 import type { Snapshot } from './snapshot.ts'
 
@@ -180,12 +180,14 @@ export class FabricLoop {
       findings.tell('self', [noWayOut(found.problem)])
       return
     }
-    findings.tell('self', [])
-    this.#isUplinkMissing = lacksFamily(found, own.addresses)
-    const isSame = this.#self !== undefined && textOf(this.#self) === textOf(found)
+    const lost = lostUnderlays(found, this.#self, own.addresses)
+    findings.tell('self', lost.map(halfWayOut))
+    this.#isUplinkMissing = lost.length > 0 || lacksFamily(found, own.addresses)
+    const self = withUnderlays(found, lost)
+    const isSame = this.#self !== undefined && textOf(this.#self) === textOf(self)
     if (!isSame) {
-      this.#self = found
-      this.#devices = devicesOf(found, overlay)
+      this.#self = self
+      this.#devices = devicesOf(self, overlay)
       this.#areDevicesNew = true
       this.#weave = new Weave()
       for (const name of snapshot.nodes.keys()) this.#changedNodes.add(name)
@@ -285,9 +287,6 @@ export class FabricLoop {
     return refusals
   }
 }
-
-const lacksFamily = (self: Self, addresses: readonly Address[]): boolean =>
-  addresses.some(({ family }) => self.underlay[family] === undefined)
 
 /** For comparing; bigints as text. */
 const textOf = (value: unknown): string =>

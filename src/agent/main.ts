@@ -58,11 +58,17 @@ async function run({ loadNative, version }: AgentCall, config: AgentConfig): Pro
     const servers = await openServers(agent, config)
     stopOnSignals(agent, servers, { log, lockFd })
     agent.start()
+    agent.checkRights().catch((refusal: unknown) => end(log, refusal))
     log.info({ version, source: config.source }, 'started')
   } catch (refusal) {
-    log.fatal({ err: refusal }, refusal instanceof Error ? refusal.message : String(refusal))
-    process.exit(1)
+    end(log, refusal)
   }
+}
+
+/** Refuses to go on: the text says what is missing. Nothing has been done to the kernel yet. */
+function end(log: Log, refusal: unknown): never {
+  log.fatal(refusal instanceof Error ? refusal.message : String(refusal))
+  process.exit(1)
 }
 
 /** An agent that is being replaced has a second to end. */

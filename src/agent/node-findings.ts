@@ -48,3 +48,13 @@ const checkOf = ({ kind }: Conflict): string =>
     : kind === 'address-twice'
       ? 'duplicate-address'
       : 'address-in-pod-cidr'
+
+/** Nodes that could be read in part alone. */
+export const oddNodes = (problems: ReadonlyMap<string, readonly string[]>): readonly Found[] =>
+  [...problems].map(([name, texts]) => ({
+    check: 'odd-node',
+    subject: name,
+    severity: 'warning',
+    meaning: `Node ${name}: ${texts.join('; ')}`,
+    remedy: 'correct that Node; the rest of it counts',
+  }))

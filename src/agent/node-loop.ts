@@ -35,13 +35,13 @@ export type NodeLoopOptions = Pick<LoopOptions, 'clock' | 'random' | 'onError' |
   readonly isPackaged: boolean
   readonly drift: Drift
   readonly findings: Findings
-  /** Tells the cluster that pods can come; nothing to tell where there is no API. */
-  readonly announce: () => Promise<void>
+  /** Pods can come. */
+  readonly onReady: () => void
 }
 
 /**
  * Makes the node fit for pods: the executable first, the network list last, as the runtime takes
- * the list for "ready"; then the cluster is told. Refused with a finding while this node has no
+ * the list for "ready". Refused with a finding while this node has no
  * podCIDR, shares it with another, or has another network before ours.
  */
 export class NodeLoop {
@@ -71,8 +71,8 @@ export class NodeLoop {
     return this.#isReady
   }
 
-  async work(): Promise<void> {
-    const { self, isFabricReady, findings, announce } = this.#options
+  work(): void {
+    const { self, isFabricReady, findings, onReady } = this.#options
     const own = self()
     if (!own || !isFabricReady()) return
     const found = this.#obstacles(own)
@@ -80,8 +80,9 @@ export class NodeLoop {
     if (found.some(({ severity }) => severity === 'error')) return
     this.#install()
     this.#writeConflist(own)
-    await announce()
+    if (this.#isReady) return
     this.#isReady = true
+    onReady()
   }
 
   #obstacles(own: Self): readonly Found[] {

@@ -7,16 +7,66 @@ import type { OverlayOptions } from '../overlay/options.ts'
 import type { Woven } from '../overlay/peer.ts'
 import {
   type AgentStatus,
+  type ConvergenceStatus,
   lastErrorsMax,
   type PeerStatus,
   type SelfStatus,
+  type SourceStatus,
   type StatusError,
 } from '../serve/agent-status.ts'
 import type { Clock } from './clock.ts'
+import type { AgentConfig } from './config.ts'
+import type { FabricLoop } from './fabric-loop.ts'
+import type { Snapshot } from './snapshot.ts'
 
 // From what the loops know to what people and scrapers are told.
 
-export const selfStatus = (
+export type StatusSource = Pick<
+  AgentStatus,
+  'version' | 'since' | 'leases' | 'drift' | 'loops' | 'findings' | 'lastErrors'
+> & {
+  readonly config: Pick<AgentConfig, 'nodeName' | 'overlay'>
+  readonly isReady: boolean
+  /** Undefined before it was opened. */
+  readonly source: Omit<SourceStatus, 'using'> | undefined
+  readonly snapshot: Snapshot
+  readonly fabric: FabricLoop
+  readonly converged: ConvergenceStatus
+}
+
+export function agentStatus(given: StatusSource): AgentStatus {
+  const { config, fabric, snapshot, source, version, since, leases, drift, loops } = given
+  const { findings, lastErrors } = given
+  const { self, devices, weave } = fabric
+  return {
+    version,
+    node: config.nodeName,
+    pid: process.pid,
+    since,
+    ready: given.isReady,
+    source: {
+      ...(source ?? { kind: 'nodes-file', where: '', connected: false }),
+      using: snapshot.using,
+    },
+    ...(self ? { self: selfStatus(self, devices, config.overlay) } : {}),
+    peers: peerStatuses(snapshot.nodes, weave.nodes, config.nodeName),
+    leases,
+    drift,
+    convergence: { ...given.converged, ...pendingOf(given) },
+    loops,
+    findings,
+    lastErrors,
+  }
+}
+
+function pendingOf({ snapshot, fabric, lastErrors }: StatusSource): ConvergenceStatus {
+  if (snapshot.using === 'nothing') return { pending: 'nothing is known of the cluster' }
+  if (!fabric.isReady) return { pending: 'this node is not known yet' }
+  const refusal = lastErrors.find(({ where }) => where === 'fabric')
+  return fabric.loop.status.failuresInRow > 0 ? { pending: refusal?.text ?? 'refused' } : {}
+}
+
+const selfStatus = (
   self: Self,
   devices: readonly TunnelDevice[],
   options: OverlayOptions,
@@ -43,7 +93,7 @@ export const selfStatus = (
 const underlaysOf = ({ underlay }: Self) =>
   [underlay[4], underlay[6]].flatMap((one) => (one ? [one] : []))
 
-export function peerStatuses(
+function peerStatuses(
   nodes: ReadonlyMap<string, ClusterNode>,
   woven: ReadonlyMap<string, Woven>,
   own: string,

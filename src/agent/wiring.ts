@@ -6,6 +6,7 @@ import { FilterSocket } from '../kernel/filter-socket.ts'
 import type { Native } from '../kernel/native.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
 import { Sysctls } from '../kernel/sysctl.ts'
+import type { KubeClient } from '../kube/client.ts'
 import { clusterPrefixes } from '../overlay/cluster-prefixes.ts'
 import type { AgentStatus } from '../serve/agent-status.ts'
 import { AgentMetrics } from '../serve/metrics.ts'
@@ -21,11 +22,12 @@ import { Leases } from './leases.ts'
 import type { Log } from './log.ts'
 import type { Loop, LoopOptions } from './loop.ts'
 import { NodeLoop } from './node-loop.ts'
+import { NodeSourceKeeper } from './node-source.ts'
 import { OwnNative } from './own-native.ts'
 import { PodLoop } from './pod-loop.ts'
+import { ReportLoop } from './report-loop.ts'
 import { Snapshot } from './snapshot.ts'
-import { type NodeSourceRun, openNodesFile, type SourceEars, sourceProblem } from './sources.ts'
-import { LastErrors, peerStatuses, selfStatus } from './status.ts'
+import { agentStatus, LastErrors } from './status.ts'
 
 type LoopSettings = Pick<LoopOptions, 'clock' | 'random' | 'onError'> & {
   readonly resyncMilliseconds: number
@@ -60,9 +62,10 @@ export class Agent {
   readonly #pods: PodLoop
   readonly #node: NodeLoop
   readonly #leases: Leases
+  readonly #report: ReportLoop | undefined
   readonly metrics = new AgentMetrics()
   readonly #since: string
-  #source: NodeSourceRun | undefined
+  readonly #source: NodeSourceKeeper
   #events: KernelWatch | undefined
   #cancelPatience: (() => void) | undefined
   #converged: AgentStatus['convergence'] = {}
@@ -82,6 +85,8 @@ export class Agent {
     this.#findings = new Findings(clock, ({ come, gone }) => {
       for (const { check, meaning, remedy } of come) log.warn({ check, remedy }, meaning)
       for (const { check, meaning } of gone) log.info({ check }, `no longer: ${meaning}`)
+      this.#report?.found(come)
+      if (come.some(({ check }) => check === 'no-uplink')) this.#source.reopenLater()
     })
     this.#leases = new Leases(config.dataDir, native.lock)
     const settings = this.#loopSettings()
@@ -103,6 +108,20 @@ export class Agent {
       drift: this.#drift,
     })
     this.#node = this.#makeNode(settings)
+    this.#source = new NodeSourceKeeper({
+      config,
+      clock,
+      findings: this.#findings,
+      onNews: (news) => this.#take(news, 'live'),
+    })
+    const { client } = this.#source
+    if (client) this.#report = this.#makeReport(settings, client)
+  }
+
+  /** Throws if RBAC does not let the agent work; an API that is silent is waited for. */
+  async checkRights(): Promise<void> {
+    const missing = await this.#source.checkRights()
+    if (missing !== undefined) this.#parts.log.warn(missing)
   }
 
   /** Listens first, so that nothing is missed between the first look and the first event. */
@@ -123,7 +142,7 @@ export class Agent {
       onBroken: (refusal) => this.#failed('events', refusal),
     })
     this.#pods.loop.mark()
-    this.#source = this.#openSource()
+    this.#source.open()
     this.#waitForSource()
   }
 
@@ -133,7 +152,7 @@ export class Agent {
     this.#isStopped = true
     this.#cancelPatience?.()
     this.#events?.close()
-    await this.#source?.close()
+    await this.#source.close()
     for (const loop of this.#loops) await loop.stop()
     this.#known.work()
     this.#fabricSocket.close()
@@ -147,38 +166,26 @@ export class Agent {
 
   status(): AgentStatus {
     const { config, version } = this.#parts
-    const { self, devices, weave } = this.#fabric
-    const source = this.#source?.status()
-    return {
+    return agentStatus({
+      config,
       version,
-      node: config.nodeName,
-      pid: process.pid,
       since: this.#since,
-      ready: this.isReady,
-      source: {
-        ...(source ?? { kind: 'nodes-file', where: '', connected: false }),
-        using: this.#snapshot.using,
-      },
-      ...(self ? { self: selfStatus(self, devices, config.overlay) } : {}),
-      peers: peerStatuses(this.#snapshot.nodes, weave.nodes, config.nodeName),
-      leases: this.#leases.status(self?.podCIDRs ?? []),
+      isReady: this.isReady,
+      source: this.#source.status(),
+      snapshot: this.#snapshot,
+      fabric: this.#fabric,
+      leases: this.#leases.status(this.#fabric.self?.podCIDRs ?? []),
       drift: this.#drift.status,
-      convergence: { ...this.#converged, ...this.#pending() },
+      converged: this.#converged,
       loops: this.#loops.map(({ status }) => status),
       findings: this.#findings.all,
       lastErrors: this.#errors.all,
-    }
-  }
-
-  #pending(): AgentStatus['convergence'] {
-    if (this.#snapshot.using === 'nothing') return { pending: 'nothing is known of the cluster' }
-    const { failuresInRow } = this.#fabric.loop.status
-    if (failuresInRow > 0) return { pending: this.#errors.all[0]?.text ?? 'refused' }
-    return this.#fabric.isReady ? {} : { pending: 'this node is not known yet' }
+    })
   }
 
   get #loops(): readonly Loop[] {
-    const all = [this.#fabric, this.#host, this.#pods, this.#node, this.#known]
+    const report = this.#report ? [this.#report] : []
+    const all = [this.#fabric, this.#host, this.#pods, this.#node, this.#known, ...report]
     return all.map(({ loop }) => loop)
   }
 
@@ -209,6 +216,7 @@ export class Agent {
       onSelf: () => {
         this.#host.loop.mark()
         this.#node.loop.mark()
+        this.#report?.loop.mark()
       },
       onReady: () => this.#node.loop.mark(),
     })
@@ -226,7 +234,19 @@ export class Agent {
       exceptions: () => this.#exceptions(),
       drift: this.#drift,
       findings: this.#findings,
-      announce: async () => undefined,
+      onReady: () => this.#report?.loop.mark(),
+    })
+  }
+
+  #makeReport(settings: LoopSettings, client: KubeClient): ReportLoop {
+    const { nodeName, flannelCompat } = this.#parts.config
+    return new ReportLoop({
+      ...settings,
+      client,
+      nodeName,
+      isReady: () => this.#node.isReady,
+      findings: () => this.#findings.all,
+      flannelDevices: () => (flannelCompat ? this.#fabric.devices : undefined),
     })
   }
 
@@ -238,18 +258,6 @@ export class Agent {
     this.metrics.observeConvergence(seconds)
     const lastAt = new Date(this.#parts.clock.date()).toISOString()
     this.#converged = { lastSeconds: seconds, lastAt }
-  }
-
-  #openSource(): NodeSourceRun {
-    const { config, clock } = this.#parts
-    const ears: SourceEars = {
-      clock,
-      onNews: (news) => this.#take(news, 'live'),
-      onProblem: (text) =>
-        this.#findings.tell('source', text === undefined ? [] : [sourceProblem(text)]),
-    }
-    if (config.source.kind === 'nodes-file') return openNodesFile(config.source.path, ears)
-    throw new Error('Cannot ask Kubernetes yet')
   }
 
   #take(news: NodeNews, from: 'known' | 'live'): void {

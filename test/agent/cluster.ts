@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { formatAddress, parseAddress } from '../../src/base/address.ts'
 import { formatPrefix, parsePrefix } from '../../src/base/prefix.ts'
 import type { ClusterNode, RouteMode } from '../../src/cluster/node.ts'
-import { type Segment, type TestNode, Underlay } from '../support/underlay.ts'
+import { batch, type Segment, type TestNode, Underlay } from '../support/underlay.ts'
+import { Api } from './api.ts'
 import { RunningAgent, until, writeNodes } from './running-agent.ts'
 
 export type NodeWish = {
@@ -113,4 +114,40 @@ export async function withCluster(
   } finally {
     await cluster.close()
   }
+}
+
+/** Nodes with agents that ask one API stand-in. */
+export async function withKubernetes(
+  wishes: readonly NodeWish[],
+  use: (cluster: Cluster, api: Api) => Promise<void>,
+  words: readonly string[] = [],
+): Promise<void> {
+  const cluster = new Cluster()
+  const api = new Api(cluster.underlay, cluster.folder)
+  try {
+    await api.start()
+    for (const wish of wishes) {
+      const { host } = cluster.add(wish, ['--kubeconfig', api.kubeconfig, ...words])
+      await api.put(host.node)
+    }
+    for (const { agent } of cluster.members.values()) agent.start()
+    for (const { agent } of cluster.members.values()) await agent.ready()
+    await use(cluster, api)
+  } finally {
+    api.close()
+    await cluster.close()
+  }
+}
+
+/** The far node's link gets the addresses that its node has now, in the place of the old ones. */
+export function readdress({ netns, node }: TestNode): void {
+  batch(netns, [
+    'addr flush dev eth0 scope global',
+    ...node.addresses.map((one) => {
+      const bits = one.family === 4 ? 24 : 64
+      return `addr add ${formatAddress(one)}/${bits} dev eth0 nodad`
+    }),
+    'route replace default via 10.1.0.254 dev eth0',
+    'route replace default via fd00:1::254 dev eth0',
+  ])
 }
