@@ -4,15 +4,32 @@ import type { Step } from '../datapath/steps.ts'
 import type { Message, Query } from '../wire/netlink/message.ts'
 import { decodeAddress, dumpAddresses } from '../wire/rtnl/address.ts'
 import { decodeFilter, dumpFilters, type ObservedFilter } from '../wire/rtnl/filter.ts'
-import { deleteLink, dumpLinks, getLink, type IfIndex, setDown } from '../wire/rtnl/link.ts'
+import {
+  deleteGroup,
+  deleteLink,
+  dumpLinks,
+  getLink,
+  type IfIndex,
+  setDown,
+  setGroup,
+} from '../wire/rtnl/link.ts'
 import { decodeNeighbour, dumpNeighbours, type ObservedNeighbour } from '../wire/rtnl/neighbour.ts'
 import { decodeLink, type Link } from '../wire/rtnl/observed-link.ts'
 import { decodeQdisc, dumpQdiscs, type ObservedQdisc } from '../wire/rtnl/qdisc.ts'
 import { decodeRoute, dumpRoutes, getRoute, type ObservedRoute } from '../wire/rtnl/route.ts'
-import type { Hook } from '../wire/rtnl/traffic-control.ts'
+import { type Hook, linkOf } from '../wire/rtnl/traffic-control.ts'
 import type { Native } from './native.ts'
 import { NETLINK_ROUTE, NetlinkSocket } from './netlink-socket.ts'
 import { errno, KernelRefusal } from './refusal.ts'
+
+/**
+ * The group of links that are about to go, "tul" and 0: what is in it is nobody's any more, so
+ * that calls at the same time may share it.
+ */
+const doomedGroup = 0x74756c00
+
+/** Their answers have to fit into the socket's buffer. */
+const queriesAtOnce = 500
 
 /** No route, a prohibited or blackholed one, or a family that the kernel runs without. */
 const noWay = [
@@ -60,21 +77,24 @@ export class RouteSocket {
     })
   }
 
-  neighbours(): readonly ObservedNeighbour[] {
-    return this.#ask('list neighbours', dumpNeighbours()).flatMap(
-      ({ body }) => decodeNeighbour(body) ?? [],
-    )
+  /** Of one link, or of all. */
+  neighbours(link?: IfIndex): readonly ObservedNeighbour[] {
+    return this.#ask('list neighbours', dumpNeighbours(link))
+      .flatMap(({ body }) => decodeNeighbour(body) ?? [])
+      .filter((one) => link === undefined || one.link === link)
   }
 
-  routes(family: Family): readonly ObservedRoute[] {
-    return this.#ask(`list IPv${family} routes`, dumpRoutes(family)).flatMap(
-      ({ body }) => decodeRoute(body) ?? [],
-    )
+  /** Of one link, or of all. */
+  routes(family: Family, link?: IfIndex): readonly ObservedRoute[] {
+    return this.#ask(`list IPv${family} routes`, dumpRoutes(family, link))
+      .flatMap(({ body }) => decodeRoute(body) ?? [])
+      .filter((one) => link === undefined || one.link === link)
   }
 
-  /** Of every link. */
-  qdiscs(): readonly ObservedQdisc[] {
-    return this.#ask('list qdiscs', dumpQdiscs()).map(({ body }) => decodeQdisc(body))
+  qdiscs(links: readonly IfIndex[]): readonly ObservedQdisc[] {
+    return this.#ask('list qdiscs', dumpQdiscs())
+      .filter(({ body }) => links.includes(linkOf(body)))
+      .map(({ body }) => decodeQdisc(body))
   }
 
   filters(link: IfIndex, hook: Hook): readonly ObservedFilter[] {
@@ -116,6 +136,21 @@ export class RouteSocket {
   /** True if it was there. The kernel waits for everybody who may still look at it: 15 to 35 ms. */
   deleteLink(name: string): boolean {
     return this.#changeIfThere(`delete link ${name}`, deleteLink(name))
+  }
+
+  /** Those that are there, with one wait for all of them. */
+  deleteLinks(names: readonly string[]): void {
+    const [only] = names
+    if (only === undefined) return
+    if (names.length === 1) {
+      this.deleteLink(only)
+      return
+    }
+    const queries = [...names.map((name) => setGroup(name, doomedGroup)), deleteGroup(doomedGroup)]
+    for (let at = 0; at < queries.length; at += queriesAtOnce)
+      for (const fared of this.#socket.exchange(queries.slice(at, at + queriesAtOnce)))
+        if (fared.errno !== 0 && fared.errno !== errno.ENODEV)
+          throw new KernelRefusal({ ...fared, what: `delete ${names.length} links` })
   }
 
   #changeIfThere(what: string, query: Query): boolean {

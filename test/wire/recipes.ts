@@ -77,6 +77,10 @@ const linkRecipes: readonly Recipe[] = [
     before: [links, up, { ip: ['link set host0 master br0'] }],
   },
   sent('link-delete', 'ip link delete dev host0', RTM.delLink),
+  {
+    ...sent('link-delete-group', 'ip link delete group 1116', RTM.delLink),
+    before: [links, { ip: ['link set host0 group 1116'] }],
+  },
   sent('link-get', 'ip link show dev host0', RTM.getLink),
   sent('link-dump', 'ip link show', RTM.getLink),
 ]
@@ -126,6 +130,7 @@ const routeRecipes: readonly Recipe[] = [
   ),
   sent('route-get', 'ip route get fibmatch 192.0.2.77', RTR.getRoute),
   sent('route-dump', 'ip route show table all', RTR.getRoute),
+  sent('route-dump-link', 'ip -4 route show table all dev br0', RTR.getRoute),
 ]
 
 const neighbourRecipes: readonly Recipe[] = [
@@ -140,6 +145,7 @@ const neighbourRecipes: readonly Recipe[] = [
     RTR.newNeigh,
   ),
   sent('neighbour-dump', 'ip neighbour show', RTR.getNeigh),
+  sent('neighbour-dump-link', 'ip neighbour show dev br0', RTR.getNeigh),
 ]
 
 const received = (name: string, command: string, keep: number): Recipe => ({

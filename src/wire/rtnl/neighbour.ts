@@ -1,7 +1,7 @@
 import { type Address, addressBytes, addressFromBytes } from '../../base/address.ts'
 import { concat, Reader, Writer } from '../../base/bytes.ts'
 import { type Mac, macFromBytes } from '../../base/mac.ts'
-import { attribute, readAttributes } from '../netlink/attribute.ts'
+import { attribute, readAttributes, u32 } from '../netlink/attribute.ts'
 import {
   NLM_F_ACK,
   NLM_F_CREATE,
@@ -19,6 +19,7 @@ const RTM_GETNEIGH = 30
 // include/uapi/linux/neighbour.h
 const NDA_DST = 1
 const NDA_LLADDR = 2
+const NDA_IFINDEX = 8
 const NUD_PERMANENT = 0x80
 
 export type Neighbour = { readonly link: IfIndex; readonly address: Address; readonly mac: Mac }
@@ -37,10 +38,11 @@ export const newNeighbour = ({ link, address, mac }: Neighbour): Query => ({
   ]),
 })
 
-export const dumpNeighbours = (): Query => ({
+/** Of one link, or of all; a kernel before 5.0 does not look at which. */
+export const dumpNeighbours = (link?: IfIndex): Query => ({
   type: RTM_GETNEIGH,
   flags: NLM_F_REQUEST | NLM_F_DUMP,
-  body: head(0, 0, 0),
+  body: concat([head(0, 0, 0), ...(link === undefined ? [] : [u32(NDA_IFINDEX, link)])]),
 })
 
 /** family, three bytes of padding, index, state (u16), flags, type; linux/neighbour.h. */

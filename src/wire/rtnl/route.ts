@@ -114,16 +114,14 @@ export const getRoute = (to: Address): Query => ({
   ]),
 })
 
-export const dumpRoutes = (family: Family): Query => ({
+/** Of one link, or of all; a kernel before 5.0 does not look at which. */
+export const dumpRoutes = (family: Family, link?: IfIndex): Query => ({
   type: RTM_GETROUTE,
   flags: NLM_F_REQUEST | NLM_F_DUMP,
-  body: new Writer()
-    .u8(family === 4 ? 2 : 10)
-    .u8(0)
-    .u16(0)
-    .u32(0)
-    .u32(0)
-    .done(),
+  body: concat([
+    Uint8Array.of(family === 4 ? 2 : 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0),
+    ...(link === undefined ? [] : [u32(RTA_OIF, link)]),
+  ]),
 })
 
 /** Body of RTM_NEWROUTE as the kernel reports it. Multipath routes have no `link`. */
