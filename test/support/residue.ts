@@ -46,7 +46,8 @@ export function watchResidue(host: Host, pods: readonly Netns[]): () => readonly
       return difference(was, picture(netns)).map((line) => `${netns.name} ${line}`)
     })
     const held = difference(leasesBefore, leases(host.dataDir)).map((line) => `lease ${line}`)
-    const known = difference(recordsBefore, records(host.dataDir)).map((line) => `record ${line}`)
-    return [...found, ...held, ...known]
+    // Not those that are gone: a store that was lost is built anew without them.
+    const known = records(host.dataDir).filter((line) => !recordsBefore.includes(line))
+    return [...found, ...held, ...known.map((line) => `record + ${line}`)]
   }
 }
