@@ -11,6 +11,7 @@ import {
 import type { Json } from '../support/cni.ts'
 import { changing, killedAt, type Place, placesOf, wasKilled } from '../support/faults.ts'
 import { type Host, type Pod, withHost } from '../support/host.ts'
+import { records } from '../support/leases.ts'
 import { inPairs } from '../support/pairs.ts'
 import { watchResidue } from '../support/residue.ts'
 import { resultFaults } from '../support/shape.ts'
@@ -53,6 +54,19 @@ async function kill(pod: Pod, conf: Json, verb: Killed['verb'], place: Place): P
   return ran.code === 0 ? 'survived' : `exit ${ran.code}: ${ran.stdout}`
 }
 
+/** As `watchResidue`, with what the store has on record of containers. */
+function watchAll(host: Host, pods: readonly Pod[]): () => readonly string[] {
+  const left = watchResidue(
+    host,
+    pods.map(({ netns }) => netns),
+  )
+  const before = records(host.dataDir)
+  return () => {
+    const known = records(host.dataDir).filter((line) => !before.includes(line))
+    return [...left(), ...known.map((line) => `record ${line}`)]
+  }
+}
+
 /** How the call ended, after everything has been checked that follows from it. */
 type Recovery = (t: Test, killed: Killed, place: Place) => Promise<string>
 
@@ -62,7 +76,7 @@ const byDel: Recovery = (t, killed, place) =>
     const conf = network(host, killed)
     const pod = host.pod()
     const untuned = tuned(pod)
-    const left = watchResidue(host, [pod.netns])
+    const left = watchAll(host, [pod])
     const at = `${place.name} ${place.when}, DEL`
     const ending = await kill(pod, conf, killed.verb, place)
     t.match(ending, /^(killed|survived)$/, at)
@@ -85,7 +99,7 @@ const byGc: Recovery = (t, killed, place) =>
   withHost(async (host) => {
     const conf = network(host, killed)
     const pod = host.pod()
-    const left = watchResidue(host, [pod.netns])
+    const left = watchAll(host, [pod])
     const at = `${place.name} ${place.when}, GC`
     const ending = await kill(pod, conf, killed.verb, place)
     t.match(ending, /^(killed|survived)$/, at)
@@ -102,7 +116,7 @@ const byGcBeside: Recovery = (t, killed, place) =>
     const [conf, livingConf] = [network(host, killed), network(host, killed, besideHostPort)]
     const [living, pod] = [host.pod(), host.pod()]
     const prevResult = await addedLater(living, livingConf)
-    const left = watchResidue(host, [living.netns, pod.netns])
+    const left = watchAll(host, [living, pod])
     const at = `${place.name} ${place.when}, GC beside a living pod`
     const ending = await kill(pod, conf, killed.verb, place)
     t.match(ending, /^(killed|survived)$/, at)

@@ -1,5 +1,5 @@
 import type { Host } from './host.ts'
-import { leases, records } from './leases.ts'
+import { leases } from './leases.ts'
 import { type Netns, run } from './netns.ts'
 
 /** Everything that an attachment can leave in a namespace, one line each. */
@@ -38,7 +38,6 @@ export function watchResidue(host: Host, pods: readonly Netns[]): () => readonly
   const places = [host.netns, ...pods]
   const before = places.map(picture)
   const leasesBefore = leases(host.dataDir)
-  const recordsBefore = records(host.dataDir)
   return () => {
     const still = places.filter((netns) => netns.exists())
     const found = still.flatMap((netns) => {
@@ -46,8 +45,6 @@ export function watchResidue(host: Host, pods: readonly Netns[]): () => readonly
       return difference(was, picture(netns)).map((line) => `${netns.name} ${line}`)
     })
     const held = difference(leasesBefore, leases(host.dataDir)).map((line) => `lease ${line}`)
-    // Not those that are gone: a store that was lost is built anew without them.
-    const known = records(host.dataDir).filter((line) => !recordsBefore.includes(line))
-    return [...found, ...held, ...known.map((line) => `record + ${line}`)]
+    return [...found, ...held]
   }
 }
