@@ -9,6 +9,11 @@ const conf = {
   name: 'build',
   type: 'tulle',
   ipMasq: true,
+  sysctl: { 'net.core.somaxconn': '512' },
+  runtimeConfig: {
+    portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }],
+    bandwidth: { ingressRate: 1e8, ingressBurst: 8e6, egressRate: 1e8, egressBurst: 8e6 },
+  },
   ipam: {
     type: 'host-local',
     ranges: [[{ subnet: '10.244.0.0/24' }], [{ subnet: 'fd00:10:244::/64' }]],

@@ -105,7 +105,7 @@ export class PodLoop {
     if (healed.length > 0) drift.repaired('nftables', healed[0] ?? '', healed.length)
   }
 
-  /** Its ADD is over. What has no link of its own (a chain's parts) goes by the link that it is on. */
+  /** Its ADD is over. */
   #isSettled(name: string): boolean {
     const since = this.#seenAt.get(name)
     const isOld = since !== undefined && this.#options.clock.now() - since >= patienceMilliseconds

@@ -94,7 +94,9 @@ export class Reader {
   }
 
   u32(): number {
-    return this.u16() + this.u16() * 0x10000
+    if (this.left < 4) return this.u16() + this.u16() * 0x10000
+    this.#at += 4
+    return u32At(this.#bytes, this.#at - 4)
   }
 
   i32(): number {
@@ -117,6 +119,25 @@ export class Reader {
   }
 }
 
+/** Little-endian; zeros behind the end. Code that runs once is slow by the number of its calls. */
+export const u16At = (bytes: Uint8Array, at: number): number =>
+  (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8)
+export const u32At = (bytes: Uint8Array, at: number): number =>
+  ((bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8) | ((bytes[at + 2] ?? 0) << 16)) +
+  (bytes[at + 3] ?? 0) * 0x1000000
+
+/** Writes an unsigned integer, little-endian. */
+export function putU16(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value
+  bytes[at + 1] = value >>> 8
+}
+export function putU32(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value
+  bytes[at + 1] = value >>> 8
+  bytes[at + 2] = value >>> 16
+  bytes[at + 3] = value >>> 24
+}
+
 const encoder = new TextEncoder()
 const decoder = new TextDecoder()
 
@@ -133,11 +154,4 @@ export const toHex = (bytes: Uint8Array): string =>
 
 export function sameBytes(left: Uint8Array, right: Uint8Array): boolean {
   return left.length === right.length && left.every((byte, at) => byte === right[at])
-}
-
-/** A byte a character, U+0000 to U+00FF. */
-export function latin1Bytes(text: string): Uint8Array {
-  const bytes = new Uint8Array(text.length)
-  for (let at = 0; at < bytes.length; at++) bytes[at] = text.charCodeAt(at)
-  return bytes
 }

@@ -11,12 +11,12 @@ const linkHexDigits = 11
  * and a pod that is made again under its old id gets its old MAC. Link: "tul" and 11 hex digits of
  * sha256(network NUL container NUL ifname).
  */
-export function identityOf({ network, container, ifname }: AttachmentId): {
+export function identityOf(id: AttachmentId): {
   readonly link: string
   readonly hostMac: string
   readonly podMac: string
 } {
-  const hash = sha256(encodeText(`${network}\0${container}\0${ifname}`))
+  const hash = hashOf(id)
   return {
     link: linkPrefix + toHex(hash).slice(0, linkHexDigits),
     hostMac: formatMac(localMac(hash.subarray(8))),
@@ -24,10 +24,17 @@ export function identityOf({ network, container, ifname }: AttachmentId): {
   }
 }
 
+/** A call is about one attachment as a rule, and every part of it asks for the names. */
+let known = { text: '', hash: new Uint8Array() }
+function hashOf({ network, container, ifname }: AttachmentId): Uint8Array {
+  const text = `${network}\0${container}\0${ifname}`
+  if (known.text !== text) known = { text, hash: sha256(encodeText(text)) }
+  return known.hash
+}
+
 /** The links of a pod's limits: "tui" (to the pod) and "tue" (from the pod), and its hex digits. */
 export function ifbsOf(id: AttachmentId): Readonly<Record<'ingress' | 'egress', Ifb>> {
-  const { network, container, ifname } = id
-  const hash = sha256(encodeText(`${network}\0${container}\0${ifname}`))
+  const hash = hashOf(id)
   const digits = toHex(hash).slice(0, linkHexDigits)
   return {
     ingress: { name: `tui${digits}`, mac: formatMac(localMac(hash.subarray(20))) },

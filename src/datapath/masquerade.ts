@@ -41,15 +41,21 @@ const covers = (outer: Prefix, inner: Prefix): boolean =>
 
 export const masqueradePrefix = 'masquerade-'
 
+type OwnChain = { readonly name: ChainName; readonly rules: readonly Rule[] }
+const known = new WeakMap<Attachment, OwnChain>()
+
 /**
  * A chain named by its content: attachments with equal exceptions share it, and the kernel counts
  * who does.
  */
-export function masqueradeChainOf(
-  table: TableName,
-  attachment: Attachment,
-): { readonly name: ChainName; readonly rules: readonly Rule[] } | undefined {
+export function masqueradeChainOf(table: TableName, attachment: Attachment): OwnChain | undefined {
   if (attachment.masqueradeExcept === null || attachment.ips.length === 0) return undefined
+  const chain = known.get(attachment) ?? describeChain(table, attachment)
+  known.set(attachment, chain)
+  return chain
+}
+
+function describeChain(table: TableName, attachment: Attachment): OwnChain {
   const prefixes = exceptionsOf(attachment)
   const chain = masqueradePrefix + digestOf(prefixes.map(formatPrefix).join(' '))
   const rules = prefixes.map((prefix) => ({

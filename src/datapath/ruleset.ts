@@ -1,5 +1,5 @@
 import { addressBytes } from '../base/address.ts'
-import { concat, encodeText, latin1Bytes } from '../base/bytes.ts'
+import { concat, encodeText } from '../base/bytes.ts'
 import type { Query } from '../wire/netlink/message.ts'
 import type { NftFamily } from '../wire/nft/message.ts'
 import { concatenate, type Element, type KeyType, newSet } from '../wire/nft/set.ts'
@@ -47,9 +47,9 @@ export const inetTable: TableName = { family: 'inet', table: 'tulle' }
 export const bridgeTable: TableName = { family: 'bridge', table: 'tulle' }
 export const tables = [inetTable, bridgeTable] as const
 
-/** Tables that an attachment needs something in. */
-export const tablesOf = (attachment: Attachment): readonly TableName[] =>
-  tables.filter(({ family }) => elementsOf(attachment).some((element) => element.family === family))
+/** Tables that these elements are in. */
+export const tablesOf = (elements: readonly Element[]): readonly TableName[] =>
+  tables.filter(({ family }) => elements.some((element) => element.family === family))
 
 type SetShape = {
   readonly set: string
@@ -153,33 +153,47 @@ const encodeTable = (table: TableName): readonly Query[] => [
 
 /**
  * What `encodeTable` gives, from the build: to encode sixty messages takes a process that has just
- * started 2.5 ms. Not there where the sources run as they are.
+ * started 2.5 ms. As JSON, which a node's first pod alone reads. Not there where the sources run as
+ * they are.
  */
-declare const TULLE_TABLES: EncodedTables | undefined
-type EncodedTables = Readonly<Record<NftFamily, readonly EncodedQuery[]>>
-/** Body: a character a byte. */
-type EncodedQuery = readonly [type: number, flags: number, body: string]
+declare const TULLE_TABLES: string | undefined
+const encodedTables = typeof TULLE_TABLES === 'undefined' ? undefined : TULLE_TABLES
+/** As `namesIn` gives them. */
+declare const TULLE_RULES: Readonly<Record<NftFamily, readonly string[]>> | undefined
+const namedRules = typeof TULLE_RULES === 'undefined' ? undefined : TULLE_RULES
 
-/** For the build: what it hands back as TULLE_TABLES. */
-export const encodeTables = (): EncodedTables => ({
-  inet: encodeTable(inetTable).map(encodedQuery),
-  bridge: encodeTable(bridgeTable).map(encodedQuery),
-})
+/** Body in base64. */
+type EncodedQuery = readonly [type: number, flags: number, body: string]
 const encodedQuery = ({ type, flags, body }: Query): EncodedQuery => [
   type,
   flags,
-  String.fromCharCode(...body),
+  Buffer.from(body).toString('base64'),
 ]
 
+/** For the build: what it hands back as TULLE_TABLES and TULLE_RULES. */
+export const encodeTables = (): string =>
+  JSON.stringify({
+    inet: encodeTable(inetTable).map(encodedQuery),
+    bridge: encodeTable(bridgeTable).map(encodedQuery),
+  })
+export const nameRules = (): Readonly<Record<NftFamily, readonly string[]>> => ({
+  inet: namesIn(inetTable),
+  bridge: namesIn(bridgeTable),
+})
+const namesIn = (table: TableName): readonly string[] => chainsOf(table).flatMap(ruleNames)
+const ruleNames = ({ name, rules }: Chain): readonly string[] =>
+  rules.map(({ comment }) => `${name.chain}: ${comment}`)
+
 /** The whole table without any pod in it; refused as a whole (EEXIST) where it stands already. */
-export const tableQueries = (table: TableName): readonly Query[] =>
-  typeof TULLE_TABLES === 'undefined'
-    ? encodeTable(table)
-    : TULLE_TABLES[table.family].map(([type, flags, body]) => ({
-        type,
-        flags,
-        body: latin1Bytes(body),
-      }))
+export function tableQueries(table: TableName): readonly Query[] {
+  if (encodedTables === undefined) return encodeTable(table)
+  const all = JSON.parse(encodedTables) as Readonly<Record<NftFamily, readonly EncodedQuery[]>>
+  return all[table.family].map(([type, flags, body]) => ({
+    type,
+    flags,
+    body: Buffer.from(body, 'base64'),
+  }))
+}
 
 /**
  * The attachment's own chain, shared by all with the same exceptions; undefined if nothing is
@@ -208,15 +222,13 @@ export function circleChainOf(
  */
 export function rulesOf(table: TableName, attachment: Attachment): readonly string[] {
   const own = table.family === 'inet' ? masqueradeChainOf(table, attachment) : undefined
-  return [...baseRulesOf(table), ...(own ? commentsOf(own) : [])]
+  const standing = baseRulesOf(table)
+  return [...standing, ...(own ? ruleNames(own) : [])]
 }
 
 /** Those that a table has whoever uses it. */
 export const baseRulesOf = (table: TableName): readonly string[] =>
-  chainsOf(table).flatMap(commentsOf)
-
-const commentsOf = ({ name, rules }: Chain): readonly string[] =>
-  rules.map(({ comment }) => `${name.chain}: ${comment}`)
+  namedRules?.[table.family] ?? namesIn(table)
 
 /** A chain that attachments share, and that goes with the last of them. */
 export const isSharedChain = (chain: string): boolean =>

@@ -6,6 +6,7 @@ import {
   setsOf,
   tableQueries,
   tables,
+  tablesOf,
 } from '../datapath/ruleset.ts'
 import type { Query } from '../wire/netlink/message.ts'
 import { cutComment, decodeGeneration, getGeneration, nftBatch } from '../wire/nft/message.ts'
@@ -174,8 +175,8 @@ export class FilterSocket {
     return elements.filter((element) => this.#observe(element) === undefined)
   }
 
-  /** The table's rules as "chain: comment", in order; none if there is no such table. */
-  rules(table: TableName): readonly string[] {
+  /** Rules of a table or chain as "chain: comment", in order; none if it is not there. */
+  rules(table: TableName | ChainName): readonly string[] {
     return this.#absentAsEmpty(() =>
       this.#socket.ask('list nftables rules', dumpRules(table)).flatMap(({ body }) => {
         const rule = decodeRule(body)
@@ -211,9 +212,7 @@ export class FilterSocket {
 
   /** What the elements need and the kernel has, or lacks. */
   #findBase({ elements, chains }: Holding): Base {
-    const needed = tables.filter(({ family }) =>
-      elements.some((element) => element.family === family),
-    )
+    const needed = tablesOf(elements)
     const asked = [...needed.map(getTable), ...chains.map(({ name }) => getChain(name))]
     const isThere = this.#socket.exchange(asked).map((fared) => fared.errno === 0)
     return {
@@ -268,8 +267,7 @@ export class FilterSocket {
   #dropChain(name: ChainName): void {
     const [fared] = this.#socket.exchange([getChain(name)])
     const uses = fared?.answers.map(({ body }) => decodeChainUses(body))[0]
-    const rules = this.rules(name).filter((rule) => rule.startsWith(`${name.chain}: `)).length
-    if (uses === undefined || uses > rules) return
+    if (uses === undefined || uses > this.rules(name).length) return
     const refusal = this.#commit(dropChain(name))
     if (refusal && refusal.errno !== errno.EBUSY && refusal.errno !== errno.ENOENT)
       throw refusedBatch(`delete nftables chain ${name.chain}`, refusal)

@@ -40,7 +40,8 @@ export type Fared = {
 export class NetlinkSocket {
   readonly #native: Native
   readonly #fd: number
-  readonly #buffer = Buffer.allocUnsafeSlow(receiveBytes)
+  /** No Buffer: parts of one are Buffers too, and those are made by Node, not by the engine. */
+  readonly #buffer = new Uint8Array(Buffer.allocUnsafeSlow(receiveBytes).buffer)
   #sequence = 0
   #closed = false
 
@@ -166,7 +167,7 @@ export class NetlinkSocket {
     if (length < 0) throw new KernelRefusal({ what: "read the kernel's answer", errno: -length })
     if (length > receiveBytes)
       throw new Error(`Cannot read the kernel's answer: ${length} bytes, room for ${receiveBytes}`)
-    return decodeReplies(Uint8Array.prototype.slice.call(this.#buffer, 0, length))
+    return decodeReplies(this.#buffer.slice(0, length))
   }
 }
 

@@ -9,7 +9,15 @@ import {
   dumpForwarding,
   type ObservedForwarding,
 } from '../wire/rtnl/forwarding.ts'
-import { deleteLink, dumpLinks, getLink, type IfIndex, setDown } from '../wire/rtnl/link.ts'
+import {
+  deleteGroup,
+  deleteLink,
+  dumpLinks,
+  getLink,
+  type IfIndex,
+  setDown,
+  setGroup,
+} from '../wire/rtnl/link.ts'
 import { decodeNeighbour, dumpNeighbours, type ObservedNeighbour } from '../wire/rtnl/neighbour.ts'
 import { decodeLink, type Link } from '../wire/rtnl/observed-link.ts'
 import { decodeQdisc, dumpQdiscs, type ObservedQdisc } from '../wire/rtnl/qdisc.ts'
@@ -20,10 +28,19 @@ import {
   type ObservedRoute,
   type RoutesOf,
 } from '../wire/rtnl/route.ts'
-import type { Hook } from '../wire/rtnl/traffic-control.ts'
+import { type Hook, linkOf } from '../wire/rtnl/traffic-control.ts'
 import type { Native } from './native.ts'
 import { NETLINK_ROUTE, NetlinkSocket } from './netlink-socket.ts'
 import { errno, KernelRefusal } from './refusal.ts'
+
+/**
+ * The group of links that are about to go, "tul" and 0: what is in it is nobody's any more, so
+ * that calls at the same time may share it.
+ */
+const doomedGroup = 0x74756c00
+
+/** Their answers have to fit into the socket's buffer. */
+const queriesAtOnce = 500
 
 /** No route, a prohibited or blackholed one, or a family that the kernel runs without. */
 const noWay = [
@@ -86,9 +103,9 @@ export class RouteSocket {
   }
 
   neighbours(of: { readonly link?: IfIndex } = {}): readonly ObservedNeighbour[] {
-    return this.#ask('list neighbours', dumpNeighbours(of)).flatMap(
-      ({ body }) => decodeNeighbour(body) ?? [],
-    )
+    return this.#ask('list neighbours', dumpNeighbours(of))
+      .flatMap(({ body }) => decodeNeighbour(body) ?? [])
+      .filter(({ link }) => of.link === undefined || link === of.link)
   }
 
   /** Of one VXLAN device; an older kernel may answer those of others too. */
@@ -100,14 +117,15 @@ export class RouteSocket {
   }
 
   routes(family: Family, of: RoutesOf = {}): readonly ObservedRoute[] {
-    return this.#ask(`list IPv${family} routes`, dumpRoutes(family, of)).flatMap(
-      ({ body }) => decodeRoute(body) ?? [],
-    )
+    return this.#ask(`list IPv${family} routes`, dumpRoutes(family, of))
+      .flatMap(({ body }) => decodeRoute(body) ?? [])
+      .filter(({ link }) => of.link === undefined || link === of.link)
   }
 
-  /** Of every link. */
-  qdiscs(): readonly ObservedQdisc[] {
-    return this.#ask('list qdiscs', dumpQdiscs()).map(({ body }) => decodeQdisc(body))
+  qdiscs(links: readonly IfIndex[]): readonly ObservedQdisc[] {
+    return this.#ask('list qdiscs', dumpQdiscs())
+      .filter(({ body }) => links.includes(linkOf(body)))
+      .map(({ body }) => decodeQdisc(body))
   }
 
   filters(link: IfIndex, hook: Hook): readonly ObservedFilter[] {
@@ -149,6 +167,21 @@ export class RouteSocket {
   /** True if it was there. The kernel waits for everybody who may still look at it: 15 to 35 ms. */
   deleteLink(name: string): boolean {
     return this.#changeIfThere(`delete link ${name}`, deleteLink(name))
+  }
+
+  /** Those that are there, with one wait for all of them. */
+  deleteLinks(names: readonly string[]): void {
+    const [only] = names
+    if (only === undefined) return
+    if (names.length === 1) {
+      this.deleteLink(only)
+      return
+    }
+    const queries = [...names.map((name) => setGroup(name, doomedGroup)), deleteGroup(doomedGroup)]
+    for (let at = 0; at < queries.length; at += queriesAtOnce)
+      for (const fared of this.#socket.exchange(queries.slice(at, at + queriesAtOnce)))
+        if (fared.errno !== 0 && fared.errno !== errno.ENODEV)
+          throw new KernelRefusal({ ...fared, what: `delete ${names.length} links` })
   }
 
   #changeIfThere(what: string, query: Query): boolean {

@@ -1,5 +1,5 @@
 import type { Family } from '../base/address.ts'
-import { decodeText, encodeText, latin1Bytes, Reader, Writer } from '../base/bytes.ts'
+import { decodeText, encodeText, Reader, Writer } from '../base/bytes.ts'
 
 // The underlay self-test's datagrams. A node asks and its peer answers, each time by one UDP port:
 // between the nodes' addresses (`node`), and between the first addresses of their podCIDRs
@@ -37,7 +37,7 @@ export type Datagram = {
   readonly checksumErrors: number
 }
 
-const magic = latin1Bytes('tulp')
+const magic = encodeText('tulp')
 const version = 1
 const headBytes = 20
 /** Of an object in Kubernetes (RFC 1123 subdomain). */

@@ -8,7 +8,7 @@ import { allHoldings } from '../store/holdings.ts'
 import type { Link } from '../wire/rtnl/observed-link.ts'
 import { type Call, dataDirOf, openPod, withExistingStore, withStore } from './context.ts'
 import { amendResult, applyExtras, checkExtras, removeExtras, wishedExtras } from './extras.ts'
-import { collectIfbs, dropIfbs } from './ifbs.ts'
+import { idleIfbs, ifbsThere } from './ifbs.ts'
 import { startLife } from './lease.ts'
 import type { PrevResult, Target } from './parts/part.ts'
 import { checkFault, refuseOlder } from './refusals.ts'
@@ -30,7 +30,9 @@ export function addChained(call: Call): string {
     const extras = withStore(call, (store) => {
       startLife(store, host)
       // A runtime that tries again without DEL gets what it asks for now.
-      removeExtras(call, store, { id: call.id, plugin: call.plugin, filter })
+      const doomed: string[] = []
+      removeExtras(call, { store, host, filter, doomed })
+      host.deleteLinks(doomed)
       const wished = wishedExtras(call, target, store)
       if (wished) store.extras.put(wished)
       return wished
@@ -48,13 +50,15 @@ export function addChained(call: Call): string {
 
 /** Needs neither namespace nor prevResult: what was given is on record. */
 export function delChained(call: Call): void {
+  const host = new RouteSocket(call.native, -1, 'the host')
+  const doomed: string[] = []
   withExistingStore(call, (store) => {
     const filter = new FilterSocket(call.native)
-    removeExtras(call, store, { id: call.id, plugin: call.plugin, filter })
+    removeExtras(call, { store, host, filter, doomed })
     if (store.isEmpty()) filter.dropEmptyTables()
   })
   // Of a store that was lost, the names are left.
-  if (call.plugin === 'bandwidth') dropIfbs(new RouteSocket(call.native, -1, 'the host'), call.id)
+  host.deleteLinks(call.plugin === 'bandwidth' ? ifbsThere(host, call.id) : doomed)
 }
 
 /** Says what is no longer as ADD left it; silence means that all is well. */
@@ -66,8 +70,9 @@ export function checkChained(call: Call): void {
     return { recorded, wished: recorded ?? wishedExtras(call, target, store) }
   })
   if (wished === undefined) return
+  const filter = new FilterSocket(call.native)
   const found = recorded
-    ? checkExtras(call, recorded, target)
+    ? checkExtras(call, recorded, { target, filter })
     : ['what the configuration asks for was never given to this interface: no ADD is on record']
   if (found.length > 0) throw checkFault(found)
 }
@@ -76,15 +81,18 @@ export function checkChained(call: Call): void {
 export function gcChained(call: Call): void {
   const listed = validAttachments(call)
   const valid = new Set(listed.map(nameOf))
+  const host = new RouteSocket(call.native, -1, 'the host')
+  const doomed: string[] = []
   withExistingStore(call, (store) => {
     const filter = new FilterSocket(call.native)
     for (const extras of store.extras.all(call.id.network))
       if (extras.plugin === call.plugin && !valid.has(nameOf(extras)))
-        removeExtras(call, store, { id: extras, plugin: call.plugin, filter })
+        removeExtras(call, { store, host, filter, doomed }, { id: extras, plugin: call.plugin })
     if (store.isEmpty()) filter.dropEmptyTables()
   })
-  if (call.plugin === 'bandwidth')
-    collectIfbs(new RouteSocket(call.native, -1, 'the host'), call.id.network, listed)
+  const isLimiting = call.plugin === 'bandwidth'
+  const idle = isLimiting ? idleIfbs(host.links(), call.id.network, listed) : []
+  host.deleteLinks([...new Set([...doomed, ...idle])])
 }
 
 export function statusChained(call: Call): void {

@@ -35,6 +35,8 @@ export function check(call: Call): void {
   }
   refuseUnsupported(config)
   const { pod, netnsFd } = openPod(call)
+  const host = new RouteSocket(native, -1, 'the host')
+  const filter = new FilterSocket(native)
   const known = withExistingStore(call, (store) => ({
     attachment: store.attachment(id),
     extras: store.extras.of(id).find(({ plugin }) => plugin === call.plugin),
@@ -48,20 +50,16 @@ export function check(call: Call): void {
   const found = differences(
     attachment,
     claimedBy(call, readResult(config.prevResult)),
-    observe(call, attachment, pod),
+    observe(call, attachment, { host, pod }),
   )
   const lost = isHostLocal(config.ipam)
     ? attachment.ips
         .filter(({ address }) => !known.held.includes(address))
         .map(({ address }) => `${address} is not leased to this pod any more`)
     : []
-  const target = targetOf(attachment, {
-    netnsFd,
-    pod,
-    host: new RouteSocket(native, -1, 'the host'),
-  })
-  const extra = known.extras ? checkExtras(call, known.extras, target) : []
-  const rest = [...missingFromFilter(call, attachment), ...checkOverlay(call)]
+  const target = targetOf(attachment, { netnsFd, pod, host })
+  const extra = known.extras ? checkExtras(call, known.extras, { target, filter }) : []
+  const rest = [...missingFrom(filter, attachment), ...checkOverlay(call)]
   const all = [...found, ...lost, ...rest, ...extra]
   if (all.length > 0) throw checkFault(all)
   delegate(call, 'CHECK')
@@ -87,8 +85,9 @@ function claimedBy({ environment, id }: Call, { interfaces, ips, routes }: Resul
   }
 }
 
-function observe({ native }: Call, attachment: Attachment, pod: RouteSocket): Observed {
-  const host = new RouteSocket(native, -1, 'the host')
+type Sockets = { readonly host: RouteSocket; readonly pod: RouteSocket }
+
+function observe({ native }: Call, attachment: Attachment, { host, pod }: Sockets): Observed {
   const bridge = attachment.bridge ? host.link({ name: attachment.bridge.name }) : undefined
   return {
     host: sideOf(host, identityOf(attachment).link),
@@ -104,23 +103,25 @@ function observe({ native }: Call, attachment: Attachment, pod: RouteSocket): Ob
 function sideOf(socket: RouteSocket, name: string): Observed['host'] {
   const link = socket.link({ name })
   if (!link) return undefined
-  const routes = [...socket.routes(4), ...socket.routes(6)].filter(
-    (route) => route.link === link.index,
-  )
-  const neighbours = socket.neighbours().filter((neighbour) => neighbour.link === link.index)
-  return { link, addresses: socket.addresses(link.index), routes, neighbours }
+  const { index } = link
+  return {
+    link,
+    addresses: socket.addresses(index),
+    routes: [...socket.routes(4, { link: index }), ...socket.routes(6, { link: index })],
+    neighbours: socket.neighbours({ link: index }),
+  }
 }
 
-function missingFromFilter({ native }: Call, attachment: Attachment): readonly string[] {
-  const filter = new FilterSocket(native)
-  const rules = tablesOf(attachment).flatMap((table) => {
+function missingFrom(filter: FilterSocket, attachment: Attachment): readonly string[] {
+  const holding = holdingOf(attachment)
+  const rules = tablesOf(holding.elements).flatMap((table) => {
     const there = filter.rules(table)
     return rulesOf(table, attachment)
       .filter((rule) => !there.includes(rule))
       .map((rule) => `nftables ${table.family} ${table.table} lacks the rule "${rule}"`)
   })
   const elements = filter
-    .missingElements(holdingOf(attachment))
+    .missingElements(holding)
     .map(
       ({ family, table, set }) => `nftables ${family} ${table} set ${set} lacks the pod's element`,
     )

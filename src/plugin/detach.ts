@@ -10,7 +10,7 @@ import { bridgeNameOf } from './describe.ts'
 import { removeExtras } from './extras.ts'
 import { dropBridge, dropOwnLink, ownLink } from './host.ts'
 import { dropUnadopted, hostLocalFolder, sharesDirectory } from './host-local.ts'
-import { dropIfbs } from './ifbs.ts'
+import { ifbsThere } from './ifbs.ts'
 import { dropIdleOverlay } from './overlay.ts'
 
 type Kernel = { readonly host: RouteSocket; readonly filter: FilterSocket }
@@ -29,33 +29,36 @@ const openKernel = ({ native }: Call): Kernel => ({
  */
 export function detach(call: Call): void {
   const kernel = openKernel(call)
-  const link = ownLink(kernel.host, call.id)
-  if (link !== undefined) kernel.host.setDown(link)
+  const { host } = kernel
+  const link = ownLink(host, call.id)
+  if (link !== undefined) host.setDown(link)
+  const doomed: string[] = []
   const isKnown = withExistingStore(call, (store) => {
     const attachment = store.attachment(call.id)
-    removeExtras(call, store, { ...kernel, id: call.id, plugin: call.plugin })
+    removeExtras(call, { ...kernel, store, doomed })
     if (attachment) dropKernelState(attachment, store, kernel)
     releaseAddresses(call, store, call.id)
     dropIdleOverlay(call, store, kernel.filter)
     return attachment !== undefined
   })
-  if (!isKnown) dropIfbs(kernel.host, call.id)
   if (!isKnown && isHostLocal(call.config.ipam)) dropUnadopted(call)
-  if (link === undefined) return
-  kernel.host.deleteLink(link)
-  if (!isKnown) dropUnrecorded(call, kernel)
+  const ifbs = isKnown ? doomed : ifbsThere(host, call.id)
+  host.deleteLinks(link === undefined ? ifbs : [...ifbs, link])
+  if (link !== undefined && !isKnown) dropUnrecorded(call, kernel)
 }
 
 /** Undo of an ADD whose link is gone already, or never was. */
 export function forgetAttachment(call: Call): void {
   const kernel = openKernel(call)
+  const doomed: string[] = []
   withExistingStore(call, (store) => {
     const attachment = store.attachment(call.id)
-    removeExtras(call, store, { ...kernel, id: call.id, plugin: call.plugin })
+    removeExtras(call, { ...kernel, store, doomed })
     if (attachment) dropKernelState(attachment, store, kernel)
     releaseAddresses(call, store, call.id)
     dropIdleOverlay(call, store, kernel.filter)
   })
+  kernel.host.deleteLinks(doomed)
   if (isHostLocal(call.config.ipam) && sharesDirectory(call)) dropUnadopted(call)
 }
 

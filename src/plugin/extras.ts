@@ -2,13 +2,13 @@ import type { AttachmentId } from '../datapath/attachment.ts'
 import { type Extras, gateOf } from '../datapath/extras.ts'
 import { holdingOfExtras } from '../datapath/holding.ts'
 import { elementsToDrop } from '../datapath/isolation.ts'
-import { FilterSocket } from '../kernel/filter-socket.ts'
+import type { FilterSocket } from '../kernel/filter-socket.ts'
 import type { LeaseStore } from '../store/lease-store.ts'
 import type { Call, PluginName } from './context.ts'
 import { acceptance } from './parts/acceptance.ts'
 import { hostPorts } from './parts/host-ports.ts'
 import { isolation } from './parts/isolation.ts'
-import type { Part, PrevResult, Target } from './parts/part.ts'
+import type { Part, PrevResult, Removing, Target } from './parts/part.ts'
 import { shaping } from './parts/shaping.ts'
 import { tuning } from './parts/tuning.ts'
 
@@ -67,27 +67,30 @@ export function applyExtras(call: Call, extras: Extras, target: Target): void {
 export const amendResult = (extras: Extras, result: PrevResult): PrevResult =>
   askedOf(extras).reduce((so, part) => part.amend?.(extras, so) ?? so, result)
 
-export const checkExtras = (call: Call, extras: Extras, target: Target): readonly string[] => [
+type Checking = { readonly target: Target; readonly filter: FilterSocket }
+
+export const checkExtras = (
+  call: Call,
+  extras: Extras,
+  { target, filter }: Checking,
+): readonly string[] => [
   ...askedOf(extras).flatMap((part) => part.check?.(call, extras, target) ?? []),
-  ...new FilterSocket(call.native)
+  ...filter
     .missingElements(holdingOfExtras(extras))
     .map(
       ({ family, table, set }) => `nftables ${family} ${table} set ${set} lacks the pod's element`,
     ),
 ]
 
-type Removal = {
-  readonly id: AttachmentId
-  readonly plugin: string
-  /** The caller's own: each one that deletes makes the process wait when it is closed. */
-  readonly filter: FilterSocket
-}
+/** Whose extras, and of which plugin of the chain. */
+type Given = { readonly id: AttachmentId; readonly plugin: string }
 
 /**
  * Takes back what a plugin of that name gave to an interface, newest part first, and forgets it.
  * Under the store's lock.
  */
-export function removeExtras(call: Call, store: LeaseStore, { id, plugin, filter }: Removal): void {
+export function removeExtras(call: Call, removing: Removing, { id, plugin }: Given = call): void {
+  const { store, filter } = removing
   for (const extras of store.extras.of(id)) {
     if (extras.plugin !== plugin) continue
     const { elements, chains } = holdingOfExtras(extras)
@@ -96,7 +99,7 @@ export function removeExtras(call: Call, store: LeaseStore, { id, plugin, filter
       extras.isolation === null || gate === null ? [] : store.extras.policiesBehind(gate, extras)
     const own = elementsToDrop(elements, extras, others)
     if (own.length > 0) filter.detach({ elements: own, chains })
-    for (const part of askedOf(extras).toReversed()) part.remove?.(call, extras, store)
+    for (const part of askedOf(extras).toReversed()) part.remove?.(call, extras, removing)
     store.extras.drop(extras)
   }
 }

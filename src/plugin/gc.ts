@@ -10,7 +10,7 @@ import { delegate } from './delegate.ts'
 import { dropIdleBridge, dropKernelState, releaseAddresses } from './detach.ts'
 import { removeExtras } from './extras.ts'
 import { dropOwnLink } from './host.ts'
-import { collectIfbs } from './ifbs.ts'
+import { idleIfbs } from './ifbs.ts'
 import { dropIdleOverlay } from './overlay.ts'
 import { collectAcceptRules } from './parts/acceptance.ts'
 import { validAttachments } from './valid.ts'
@@ -32,10 +32,11 @@ export function gc(call: Call): void {
   const host = new RouteSocket(call.native, -1, 'the host')
   const filter = new FilterSocket(call.native)
   const links = new Set(valid.map((id) => identityOf(id).link))
-  for (const { alias, name } of host.links())
-    if (parseAlias(alias)?.network === call.id.network && !links.has(name))
-      attempt(() => void host.deleteLink(name))
-  attempt(() => collectIfbs(host, call.id.network, valid))
+  const there = host.links()
+  const idle = there
+    .filter(({ alias, name }) => parseAlias(alias)?.network === call.id.network && !links.has(name))
+    .map(({ name }) => name)
+  attempt(() => host.deleteLinks([...idle, ...idleIfbs(there, call.id.network, valid)]))
   attempt(() => collectRecords(call, { host, filter, valid, attempt }))
   attempt(() => void withExistingStore(call, (store) => dropIdleOverlay(call, store, filter)))
   attempt(() => collectElements(call, { host, filter, valid }))
@@ -57,7 +58,9 @@ type Collecting = {
 function collectRecords(call: Call, { host, filter, valid, attempt }: Collecting): void {
   const names = new Set(valid.map(nameOf))
   const containers = new Set(valid.map(({ container }) => container))
+  const doomed: string[] = []
   withExistingStore(call, (store) => {
+    const removing = { store, host, filter, doomed }
     for (const attachment of store.attachments(call.id.network))
       if (!names.has(nameOf(attachment)))
         attempt(() => {
@@ -67,12 +70,13 @@ function collectRecords(call: Call, { host, filter, valid, attempt }: Collecting
         })
     for (const extras of store.extras.all(call.id.network))
       if (!names.has(nameOf(extras)))
-        attempt(() => removeExtras(call, store, { id: extras, plugin: extras.plugin, filter }))
+        attempt(() => removeExtras(call, removing, { id: extras, plugin: extras.plugin }))
     // Adopted leases of old host-local files have no interface name: their container's word counts.
     for (const id of store.holders(call.id.network))
       if (!names.has(nameOf(id)) && !(id.ifname === '' && containers.has(id.container)))
         releaseAddresses(call, store, id)
   })
+  attempt(() => host.deleteLinks(doomed))
 }
 
 /**

@@ -21,27 +21,33 @@ export function makeIfb(host: RouteSocket, ifb: Ifb, mtuBytes: number): Link {
 }
 
 /** True if it was there and ours. */
-export function dropIfb(host: RouteSocket, name: string): boolean {
-  const link = host.link({ name })
-  if (link?.kind !== 'ifb') return false
-  // Without an alias: killed between making and marking it, and the name tells.
-  if (link.alias !== undefined && networkOfIfb(link.alias) === undefined) return false
-  return host.deleteLink(name)
-}
+const dropIfb = (host: RouteSocket, name: string): boolean =>
+  ownIfbs(host, [name]).some((own) => host.deleteLink(own))
+
+/** Those that are there and ours. */
+export const ownIfbs = (host: RouteSocket, names: readonly string[]): readonly string[] =>
+  names.filter((name) => {
+    const link = host.link({ name })
+    // Without an alias: killed between making and marking it, and the name tells.
+    return (
+      link?.kind === 'ifb' && (link.alias === undefined || networkOfIfb(link.alias) !== undefined)
+    )
+  })
 
 /** Those of an attachment's limits, whether a record tells of them or not. */
-export function dropIfbs(host: RouteSocket, id: AttachmentId): void {
+export function ifbsThere(host: RouteSocket, id: AttachmentId): readonly string[] {
   const { ingress, egress } = ifbsOf(id)
-  for (const { name } of [ingress, egress]) dropIfb(host, name)
+  return ownIfbs(host, [ingress.name, egress.name])
 }
 
 /** Of this network's limits, but not of these attachments. */
-export function collectIfbs(
-  host: RouteSocket,
+export function idleIfbs(
+  links: readonly Link[],
   network: string,
   valid: readonly AttachmentId[],
-): void {
+): readonly string[] {
   const kept = new Set(valid.map(ifbsOf).flatMap((one) => [one.ingress.name, one.egress.name]))
-  for (const { alias, name } of host.links())
-    if (networkOfIfb(alias) === network && !kept.has(name)) host.deleteLink(name)
+  return links
+    .filter(({ alias, name }) => networkOfIfb(alias) === network && !kept.has(name))
+    .map(({ name }) => name)
 }

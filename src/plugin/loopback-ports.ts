@@ -2,13 +2,13 @@ import type { Extras } from '../datapath/extras.ts'
 import type { HostPorts } from '../datapath/host-ports.ts'
 import type { Step } from '../datapath/steps.ts'
 import { errno } from '../kernel/refusal.ts'
-import { RouteSocket } from '../kernel/route-socket.ts'
+import type { RouteSocket } from '../kernel/route-socket.ts'
 import { Sysctls } from '../kernel/sysctl.ts'
-import type { LeaseStore } from '../store/lease-store.ts'
 import type { IfIndex } from '../wire/rtnl/link.ts'
 import { deleteLocalRoute, newLocalRoute } from '../wire/rtnl/local-route.ts'
 import type { Call } from './context.ts'
 import { applySysctls } from './host.ts'
+import type { Removing } from './parts/part.ts'
 
 // Host ports of 127.0.0.1 and ::1: what the pod answers comes back through its link, addressed to
 // the host's loopback address, once conntrack has put that in again. IPv4 takes it if the link has
@@ -40,16 +40,18 @@ const toLoopback = (link: IfIndex): Step => ({
 })
 
 /** When no other pod needs it any more; a link that is gone has taken all of it with it. */
-export function closeLoopback(call: Call, extras: Extras, store: LeaseStore): void {
+export function closeLoopback(
+  call: Call,
+  extras: Extras,
+  { store, host }: Pick<Removing, 'store' | 'host'>,
+): void {
   const { gate = null, isGateOurs = false, loopback = [] } = extras.hostPorts ?? {}
   if (gate === null || !isGateOurs) return
   if (gate !== extras.hostLink && store.extras.isGateOurs(gate, extras)) return
   const sysctls = new Sysctls(call.native, -1)
   if (sysctls.read(localnetOf(gate)) === '1') sysctls.ensure(localnetOf(gate), '0')
-  const host = new RouteSocket(call.native, -1, 'the host')
   const link = loopback.includes(6) ? host.link({ name: gate }) : undefined
   if (link) host.run([fromLoopback(link.index)])
-  host.close()
 }
 
 const fromLoopback = (link: IfIndex): Step => ({

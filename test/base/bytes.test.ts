@@ -4,7 +4,6 @@ import {
   concat,
   decodeText,
   encodeText,
-  latin1Bytes,
   Reader,
   ShapeError,
   sameBytes,
@@ -168,10 +167,4 @@ test('unreachable shows the value that nobody handled', async (t) => {
   t.throws(() => unreachable(strange as never), {
     message: 'Cannot happen: unhandled {"kind":"strange"}',
   })
-})
-
-test('latin1Bytes is what String.fromCharCode takes back, every byte', async (t) => {
-  const bytes = Uint8Array.from({ length: 256 }, (_, at) => at)
-  t.strictSame(latin1Bytes(String.fromCharCode(...bytes)), bytes)
-  t.strictSame(latin1Bytes(''), new Uint8Array())
 })

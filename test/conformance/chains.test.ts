@@ -16,13 +16,13 @@ import {
   setBridgeNetfilter,
   ways,
 } from '../support/host-ports.ts'
-import { asked, type Maker } from '../support/named.ts'
+import { asked, type Maker, type Name } from '../support/named.ts'
 import { reaches } from '../support/reach.ts'
 import { watchResidue } from '../support/residue.ts'
 
 t.setTimeout(240_000)
 
-type Plugin = Readonly<{ name: string; keys: Json }>
+type Plugin = Readonly<{ name: Name; keys: Json }>
 type Writer = Readonly<{
   who: string
   cniVersion: string
@@ -116,7 +116,7 @@ function normalised(result: Result): Json {
 
 class Chain {
   readonly #maker: Maker
-  readonly #plugins: readonly Readonly<{ name: string; conf: Json }>[]
+  readonly #plugins: readonly Readonly<{ name: Name; conf: Json }>[]
 
   constructor(maker: Maker, host: Host, { cniVersion, plugins }: Writer, options: Json = {}) {
     this.#maker = maker

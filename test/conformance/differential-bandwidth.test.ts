@@ -2,16 +2,9 @@ import t from 'tap'
 import { added, attach, deleted, type Extra, type Result } from '../support/attachment.ts'
 import type { Json } from '../support/cni.ts'
 import { withHost } from '../support/host.ts'
+import { asOurs, asReference } from '../support/named.ts'
 import { picture } from '../support/residue.ts'
-import {
-  bandwidthConf,
-  bridgeConf,
-  filtersOf,
-  hostEndOf,
-  limitsOf,
-  named,
-  withDebian,
-} from '../support/shaping.ts'
+import { bandwidthConf, bridgeConf, filtersOf, hostEndOf, limitsOf } from '../support/shaping.ts'
 
 t.setTimeout(240_000)
 
@@ -105,9 +98,10 @@ async function seenBy(keys: Json, plugin: 'theirs' | 'ours'): Promise<ReadonlyMa
   await withHost((host) => {
     const pod = host.pod()
     const first = bridgeConf(host)
-    const before = added(pod, first, withDebian('bridge'))
+    const before = added(pod, first, asReference(host, 'bridge'))
     const end = hostEndOf(before)
-    const extra: Extra = plugin === 'ours' ? named(host, 'bandwidth') : withDebian('bandwidth')
+    const extra: Extra =
+      plugin === 'ours' ? asOurs(host, 'bandwidth') : asReference(host, 'bandwidth')
     const conf = bandwidthConf(host, keys)
     const result = added(pod, { ...conf, prevResult: before }, extra)
     const filters = filtersOf(host.netns, end, 'ingress').map((line): Fact => ['filter', line])
@@ -119,7 +113,7 @@ async function seenBy(keys: Json, plugin: 'theirs' | 'ours'): Promise<ReadonlyMa
     const left = picture(host.netns).filter((line) => /tbf|clsact|ingress|ifb|tu[ei]/.test(line))
     if (plugin === 'ours') facts.set('left', left.join())
     else facts.set('left', left.filter((line) => /ifb|bwp/.test(line)).join())
-    deleted(pod, first, withDebian('bridge'))
+    deleted(pod, first, asReference(host, 'bridge'))
     seen = facts
   })
   return seen
@@ -157,17 +151,17 @@ t.test('every listed difference is still one', async (t) => {
 t.test('refused by both: a burst without a rate, a burst too large', (t) =>
   withHost((host) => {
     const pod = host.pod()
-    const before = added(pod, bridgeConf(host), withDebian('bridge'))
+    const before = added(pod, bridgeConf(host), asReference(host, 'bridge'))
     for (const keys of [{ ingressBurst: 1000 }, { egressRate: 1e6, egressBurst: 34359738400 }])
-      for (const extra of [withDebian('bandwidth'), named(host, 'bandwidth')]) {
+      for (const extra of [asReference(host, 'bandwidth'), asOurs(host, 'bandwidth')]) {
         const conf = { ...bandwidthConf(host, keys), prevResult: before }
         t.equal(attach('ADD', pod, conf, extra).code, 1, JSON.stringify(keys))
       }
     // They refuse a rate without a burst too; a burst of 10 ms is what people want then.
     const rate = { ...bandwidthConf(host, { ingressRate: 1e6 }), prevResult: before }
-    t.equal(attach('ADD', pod, rate, withDebian('bandwidth')).code, 1)
-    t.equal(attach('ADD', pod, rate, named(host, 'bandwidth')).code, 0)
-    deleted(pod, rate, named(host, 'bandwidth'))
-    deleted(pod, bridgeConf(host), withDebian('bridge'))
+    t.equal(attach('ADD', pod, rate, asReference(host, 'bandwidth')).code, 1)
+    t.equal(attach('ADD', pod, rate, asOurs(host, 'bandwidth')).code, 0)
+    deleted(pod, rate, asOurs(host, 'bandwidth'))
+    deleted(pod, bridgeConf(host), asReference(host, 'bridge'))
   }),
 )

@@ -1,9 +1,9 @@
 import t from 'tap'
 import { addressesOf, type Result, refusalOf } from '../support/attachment.ts'
-import { ask, chainAdded, chainDeleted, type Maker, programOf } from '../support/chained.ts'
 import { call, type Json } from '../support/cni.ts'
 import { firewalls, listed } from '../support/firewalled.ts'
 import { type Host, type Pod, uplink, withHost } from '../support/host.ts'
+import { ask, asOurs, chainAdded, chainDeleted, type Maker } from '../support/named.ts'
 import { run } from '../support/netns.ts'
 import { watchResidue } from '../support/residue.ts'
 
@@ -25,8 +25,8 @@ const network = (host: Host, name = 'net'): Json => ({
 
 /** The reference's bridge, and one firewall or the other behind it. */
 const chain = (host: Host, maker: Maker, keys: Json = {}, name = 'net') => [
-  { name: 'bridge', maker: 'reference' as const, conf: network(host, name) },
-  { name: 'firewall', maker, conf: { ...network(host, name), ...keys } },
+  { name: 'bridge' as const, maker: 'reference' as const, conf: network(host, name) },
+  { name: 'firewall' as const, maker, conf: { ...network(host, name), ...keys } },
 ]
 
 const reaches = (from: Pod['netns'], addresses: readonly string[]): readonly boolean[] =>
@@ -186,8 +186,7 @@ t.test('GC collects what the runtime does not list', (t) =>
           'cni.dev/valid-attachments': valid,
         },
         node: host.netns,
-        path: '/usr/lib/cni',
-        plugin: programOf(pod, 'firewall', 'ours'),
+        ...asOurs(host, 'firewall'),
       })
     t.equal(gc([{ containerID: pod.container, ifname: 'eth0' }]).code, 0)
     t.equal(portOf(host, result), true, 'a listed one stays')
@@ -225,7 +224,7 @@ t.test('what is refused, and leaves nothing', (t) =>
 /** nerdctl: `CNI firewall plugin (v.*?)( |$)` of the first line, as semver, at least 1.7.1. */
 t.test('a bare call says the version that nerdctl asks for', (t) =>
   withHost((host) => {
-    const bare = run([programOf(host.pod(), 'firewall', 'ours')], { env: {} })
+    const bare = run([asOurs(host, 'firewall').plugin], { env: {} })
     t.equal(bare.code, 0)
     const [line = ''] = bare.stderr.split('\n')
     const version = line.replace(/^CNI firewall plugin /, '').split(' ')[0] ?? ''

@@ -4,5 +4,5 @@ import { killEverywhere } from './kill.ts'
 t.setTimeout(600_000)
 
 t.test('DEL, bridge, killed at every step', (t) =>
-  killEverywhere(t, { mode: 'bridge', verb: 'DEL' }),
+  killEverywhere(t, { mode: 'bridge', verb: 'DEL', asks: 'interface' }),
 )

@@ -11,14 +11,37 @@ import {
 import type { Json } from '../support/cni.ts'
 import { changing, killedAt, type Place, placesOf, wasKilled } from '../support/faults.ts'
 import { type Host, type Pod, withHost } from '../support/host.ts'
+import { records } from '../support/leases.ts'
 import { inPairs } from '../support/pairs.ts'
 import { watchResidue } from '../support/residue.ts'
 import { resultFaults } from '../support/shape.ts'
 
-const network = (host: Host, mode: Mode): Json =>
-  netconf(host, { mode, families: 'dual', keys: { ipMasq: true } })
+export type Killed = Readonly<{ mode: Mode; verb: 'ADD' | 'DEL'; asks: 'interface' | 'chain' }>
 
-export type Killed = Readonly<{ mode: Mode; verb: 'ADD' | 'DEL' }>
+const sysctl = 'net.core.somaxconn'
+
+/** Of everything that a part does: elements, links, filters, buckets, conntrack, sysctls. */
+const chain = (hostPort: number): Json => ({
+  sysctl: { [sysctl]: '512' },
+  txQLen: 500,
+  ingressPolicy: 'same-bridge',
+  runtimeConfig: {
+    portMappings: ['tcp', 'udp'].map((protocol) => ({ hostPort, containerPort: 80, protocol })),
+    bandwidth: { ingressRate: 1e8, ingressBurst: 8e6, egressRate: 1e8, egressBurst: 8e6 },
+  },
+})
+
+/** Each pod of a host has host ports of its own. */
+const network = (host: Host, { mode, asks }: Killed, hostPort = 8080): Json =>
+  netconf(host, {
+    mode,
+    families: 'dual',
+    keys: { ipMasq: true, ...(asks === 'chain' ? chain(hostPort) : {}) },
+  })
+const besideHostPort = 8081
+
+const tuned = ({ netns }: Pod): string =>
+  netns.exec(['cat', `/proc/sys/${sysctl.replaceAll('.', '/')}`]).stdout.trim()
 
 /**
  * The call that dies: an ADD of a new pod, or the DEL of one that is attached. Where the plugin
@@ -31,21 +54,36 @@ async function kill(pod: Pod, conf: Json, verb: Killed['verb'], place: Place): P
   return ran.code === 0 ? 'survived' : `exit ${ran.code}: ${ran.stdout}`
 }
 
+/** As `watchResidue`, with what the store has on record of containers. */
+function watchAll(host: Host, pods: readonly Pod[]): () => readonly string[] {
+  const left = watchResidue(
+    host,
+    pods.map(({ netns }) => netns),
+  )
+  const before = records(host.dataDir)
+  return () => {
+    const known = records(host.dataDir).filter((line) => !before.includes(line))
+    return [...left(), ...known.map((line) => `record ${line}`)]
+  }
+}
+
 /** How the call ended, after everything has been checked that follows from it. */
 type Recovery = (t: Test, killed: Killed, place: Place) => Promise<string>
 
 /** (a) DEL alone leaves nothing, (c) and the next ADD of the same pod is an ordinary one. */
-const byDel: Recovery = (t, { mode, verb }, place) =>
+const byDel: Recovery = (t, killed, place) =>
   withHost(async (host) => {
-    const conf = network(host, mode)
+    const conf = network(host, killed)
     const pod = host.pod()
-    const left = watchResidue(host, [pod.netns])
+    const untuned = tuned(pod)
+    const left = watchAll(host, [pod])
     const at = `${place.name} ${place.when}, DEL`
-    const ending = await kill(pod, conf, verb, place)
+    const ending = await kill(pod, conf, killed.verb, place)
     t.match(ending, /^(killed|survived)$/, at)
     const again = await attachLater('DEL', pod, conf)
     t.same([again.code, again.stdout], [0, ''], `${at} succeeds`)
     t.same(left(), [], `${at} leaves nothing`)
+    t.equal(tuned(pod), untuned, `${at} puts the sysctl back`)
     const ran = await attachLater('ADD', pod, conf)
     t.equal(ran.code, 0, `${at}: the next ADD: ${ran.stdout}${ran.stderr}`)
     if (ran.code === 0) t.same(resultFaults(JSON.parse(ran.stdout), '1.1.0'), [])
@@ -57,13 +95,13 @@ const byDel: Recovery = (t, { mode, verb }, place) =>
 const listed = 'cni.dev/valid-attachments'
 
 /** (b) GC alone, with an empty list, leaves nothing; every other time the netns is gone by then. */
-const byGc: Recovery = (t, { mode, verb }, place) =>
+const byGc: Recovery = (t, killed, place) =>
   withHost(async (host) => {
-    const conf = network(host, mode)
+    const conf = network(host, killed)
     const pod = host.pod()
-    const left = watchResidue(host, [pod.netns])
+    const left = watchAll(host, [pod])
     const at = `${place.name} ${place.when}, GC`
-    const ending = await kill(pod, conf, verb, place)
+    const ending = await kill(pod, conf, killed.verb, place)
     t.match(ending, /^(killed|survived)$/, at)
     if (place.when % 2 === 0) pod.netns.close()
     const ran = await askLater('GC', host, { ...conf, [listed]: [] })
@@ -73,30 +111,32 @@ const byGc: Recovery = (t, { mode, verb }, place) =>
   })
 
 /** The same beside a living pod, which GC lists and which must not be harmed. */
-const byGcBeside: Recovery = (t, { mode, verb }, place) =>
+const byGcBeside: Recovery = (t, killed, place) =>
   withHost(async (host) => {
-    const conf = network(host, mode)
+    const [conf, livingConf] = [network(host, killed), network(host, killed, besideHostPort)]
     const [living, pod] = [host.pod(), host.pod()]
-    const prevResult = await addedLater(living, conf)
-    const left = watchResidue(host, [living.netns, pod.netns])
+    const prevResult = await addedLater(living, livingConf)
+    const left = watchAll(host, [living, pod])
     const at = `${place.name} ${place.when}, GC beside a living pod`
-    const ending = await kill(pod, conf, verb, place)
+    const ending = await kill(pod, conf, killed.verb, place)
     t.match(ending, /^(killed|survived)$/, at)
     const valid = [{ containerID: living.container, ifname: living.ifname }]
     const ran = await askLater('GC', host, { ...conf, [listed]: valid })
     t.same([ran.code, ran.stdout], [0, ''], `${at} succeeds`)
     t.same(left(), [], `${at} leaves only that one`)
-    const checked = await attachLater('CHECK', living, { ...conf, prevResult })
+    const checked = await attachLater('CHECK', living, { ...livingConf, prevResult })
     t.equal(checked.code, 0, `${at}: CHECK agrees with it`)
     return ending
   })
 
 /** Every place where the call can die, on an empty node or beside a living pod. */
-async function placesFor(t: Test, { mode, verb }: Killed, living: number): Promise<Place[]> {
+async function placesFor(t: Test, killed: Killed, living: number): Promise<Place[]> {
+  const { verb } = killed
   const places: Place[] = []
   await withHost((host) => {
-    const conf = network(host, mode)
-    for (let count = 0; count < living; count += 1) added(host.pod(), conf)
+    const conf = network(host, killed)
+    for (let count = 0; count < living; count += 1)
+      added(host.pod(), network(host, killed, besideHostPort + count))
     const pod = host.pod()
     if (verb === 'DEL') added(pod, conf)
     places.push(...placesOf(host, changing, (extra) => attach(verb, pod, conf, extra)))

@@ -10,7 +10,7 @@ import {
 } from '../support/attachment.ts'
 import { type Json, versions } from '../support/cni.ts'
 import { type Host, type Pod, withHost } from '../support/host.ts'
-import { ask, asked, type Maker, named } from '../support/named.ts'
+import { type Asked, ask, asked, asOurs, type Maker } from '../support/named.ts'
 import { run } from '../support/netns.ts'
 import { resultFaults } from '../support/shape.ts'
 
@@ -25,7 +25,7 @@ const conf = (version: Version = '0.3.1', more: Json = {}): Json => ({
   type: 'loopback',
   ...more,
 })
-const loopback = (maker: Maker, json: Json) => ({ maker, name: 'loopback', conf: json })
+const loopback = (maker: Maker, json: Json): Asked => ({ maker, name: 'loopback', conf: json })
 
 /** A pod whose `lo` is down, as a runtime hands it over. */
 function freshPod(host: Host, ifname = 'lo'): Pod {
@@ -96,13 +96,13 @@ t.test('1.1.0: as 1.0.0, with CHECK, and GC and STATUS that have nothing to do',
     })
     asked('CHECK', pod, loopback('ours', { ...what.conf, prevResult: result }))
     for (const verb of ['GC', 'STATUS'] as const) {
-      const ran = askNode(verb, host, what.conf, { plugin: named(host, 'loopback') })
+      const ran = askNode(verb, host, what.conf, asOurs(host, 'loopback'))
       t.same([ran.code, ran.stdout, ran.stderr], [0, '', ''], verb)
-      const old = askNode(verb, host, conf('1.0.0'), { plugin: named(host, 'loopback') })
+      const old = askNode(verb, host, conf('1.0.0'), asOurs(host, 'loopback'))
       t.equal(refusalOf(old)?.code, 1, `${verb} came with 1.1.0`)
     }
     t.ok(isUp(pod), 'and GC took nothing')
-    const about = run([named(host, 'loopback')])
+    const about = run([asOurs(host, 'loopback').plugin])
     t.match(about.stderr, /^CNI loopback plugin v1\.9\.1 /)
   }),
 )
@@ -157,7 +157,7 @@ t.test('beside the main network, at the same time, as containerd starts them', (
     const main = netconf(host, { mode: 'routed', families: 'dual' })
     for (let round = 0; round < 3; round += 1) {
       const pod = freshPod(host, 'eth0')
-      const lo = { plugin: named(host, 'loopback'), ifname: 'lo' }
+      const lo = { ...asOurs(host, 'loopback'), ifname: 'lo' }
       const [both, other] = await Promise.all([
         attachLater('ADD', pod, main),
         attachLater('ADD', pod, conf(), lo),

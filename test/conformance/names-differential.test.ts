@@ -12,7 +12,7 @@ import {
 } from '../support/attachment.ts'
 import type { Json } from '../support/cni.ts'
 import { type Host, type Pod, uplink, withHost } from '../support/host.ts'
-import { asOurs, asReference } from '../support/names.ts'
+import { asOurs, asReference } from '../support/named.ts'
 import type { Netns } from '../support/netns.ts'
 import { reaches } from '../support/reach.ts'
 import { watchResidue } from '../support/residue.ts'

@@ -15,7 +15,7 @@ import {
 import type { Json } from '../support/cni.ts'
 import { type Host, withHost } from '../support/host.ts'
 import { leases } from '../support/leases.ts'
-import { asOurs, asReference, folderOf } from '../support/names.ts'
+import { asOurs, asReference, folderOf } from '../support/named.ts'
 import { Recorder } from '../support/recorder.ts'
 import { referenceDirectory } from '../support/reference.ts'
 import { watchResidue } from '../support/residue.ts'
@@ -280,7 +280,7 @@ t.test('a delegate that is another program', (t) =>
     recorder.answer('ADD', answer)
     const keys = { delegate: { type: 'recorder', odd: [1] }, runtimeConfig: { mac: 'x' } }
     const conf = confOf(host, keys, '1.1.0')
-    const extra: Extra = { plugin: asOurs(host, 'flannel').plugin ?? '' }
+    const extra: Extra = { plugin: asOurs(host, 'flannel').plugin }
     const pod = host.pod()
     const result = added(pod, conf, extra)
     t.same(result, answer)

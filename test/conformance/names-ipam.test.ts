@@ -17,7 +17,7 @@ import {
 } from '../support/attachment.ts'
 import { executable, type Json } from '../support/cni.ts'
 import { type Host, type Pod, withHost } from '../support/host.ts'
-import { asOurs, asReference, folderOf } from '../support/names.ts'
+import { asOurs, asReference, folderOf } from '../support/named.ts'
 import { reaches } from '../support/reach.ts'
 import { referenceDirectory } from '../support/reference.ts'
 import { watchResidue } from '../support/residue.ts'

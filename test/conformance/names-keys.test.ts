@@ -12,7 +12,7 @@ import {
 } from '../support/attachment.ts'
 import { executable, type Json } from '../support/cni.ts'
 import { type Host, type Pod, uplink, withHost } from '../support/host.ts'
-import { asOurs, asReference, type Name } from '../support/names.ts'
+import { asOurs, asReference, type Name } from '../support/named.ts'
 import { reaches } from '../support/reach.ts'
 import { watchResidue } from '../support/residue.ts'
 
@@ -163,7 +163,7 @@ t.test('the line that each name answers without a verb', (t) =>
   withHost((host) => {
     t.ok(existsSync(executable))
     for (const name of ['bridge', 'ptp', 'host-local', 'static', 'flannel'] as const) {
-      const { plugin = '', path = '' } = asOurs(host, name)
+      const { plugin, path } = asOurs(host, name)
       const ran = host.netns.exec([plugin], { env: { PATH: `/usr/bin:${path}` } })
       t.match(ran.stderr, new RegExp(`^CNI ${name} plugin v\\d+\\.\\d+\\.\\d+`))
       const version = ask('VERSION', host, { cniVersion: '0.4.0' }, asOurs(host, name))

@@ -2,7 +2,8 @@ import t, { type Test } from 'tap'
 import { added, addressesOf, deleted, type Mode, netconf, pools } from '../support/attachment.ts'
 import type { Json } from '../support/cni.ts'
 import { type Host, type Pod, uplink, withHost } from '../support/host.ts'
-import { bandwidthConf, bridgeConf, named, withDebian } from '../support/shaping.ts'
+import { asOurs, asReference } from '../support/named.ts'
+import { bandwidthConf, bridgeConf } from '../support/shaping.ts'
 import { echoMilliseconds, type Flow, type Measured, measure } from '../support/traffic.ts'
 
 t.setTimeout(240_000)
@@ -175,15 +176,15 @@ t.test('behind Debian’s bridge', (t) =>
   withHost(async (host) => {
     const pod = host.pod()
     const first = bridgeConf(host, { ipam: { routes: [{ dst: '0.0.0.0/0' }] } })
-    const prevResult = added(pod, first, withDebian('bridge'))
+    const prevResult = added(pod, first, asReference(host, 'bridge'))
     const conf = bandwidthConf(host, { ingressRate: 20e6, egressRate: 20e6 })
-    added(pod, { ...conf, prevResult }, named(host, 'bandwidth'))
+    added(pod, { ...conf, prevResult }, asOurs(host, 'bandwidth'))
     knowTheWay(host)
     host.netns.exec(['sh', '-c', 'echo 1 > /proc/sys/net/ipv4/ip_forward'])
     const address = addressesOf(prevResult)[0] ?? ''
     for (const direction of directions)
       await expectRate(t, { host, pod, address, family: 'v4' }, { direction, rateBits: 20e6 })
-    deleted(pod, conf, named(host, 'bandwidth'))
-    deleted(pod, first, withDebian('bridge'))
+    deleted(pod, conf, asOurs(host, 'bandwidth'))
+    deleted(pod, first, asReference(host, 'bridge'))
   }),
 )

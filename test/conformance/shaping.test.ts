@@ -14,16 +14,9 @@ import {
 } from '../support/attachment.ts'
 import type { Json } from '../support/cni.ts'
 import { type Host, type Pod, withHost } from '../support/host.ts'
+import { asOurs, asReference } from '../support/named.ts'
 import { watchResidue } from '../support/residue.ts'
-import {
-  bandwidthConf,
-  bridgeConf,
-  filtersOf,
-  hostEndOf,
-  limitsOf,
-  named,
-  withDebian,
-} from '../support/shaping.ts'
+import { bandwidthConf, bridgeConf, filtersOf, hostEndOf, limitsOf } from '../support/shaping.ts'
 
 t.setTimeout(240_000)
 
@@ -148,15 +141,15 @@ for (const mode of modes)
 function bridged(host: Host): { pod: Pod; prevResult: Result; close: () => void } {
   const pod = host.pod()
   const conf = bridgeConf(host)
-  const prevResult = added(pod, conf, withDebian('bridge'))
+  const prevResult = added(pod, conf, asReference(host, 'bridge'))
   // The kernel gives a link without a queue's length one with its first qdisc, and leaves it.
   host.netns.ip('link', 'set', hostEndOf(prevResult), 'txqueuelen', '1000')
-  return { pod, prevResult, close: () => deleted(pod, conf, withDebian('bridge')) }
+  return { pod, prevResult, close: () => deleted(pod, conf, asReference(host, 'bridge')) }
 }
 
 t.test('behind Debian’s bridge, under the name bandwidth', (t) =>
   withHost(async (host) => {
-    const ours = named(host, 'bandwidth')
+    const ours = asOurs(host, 'bandwidth')
     for (const row of cases)
       await t.test(row.why, async (t) => {
         const { pod, prevResult, close } = bridged(host)
@@ -182,7 +175,7 @@ t.test('behind Debian’s bridge, under the name bandwidth', (t) =>
 
 t.test('nothing asked, and specification versions that the reference refuses', (t) =>
   withHost((host) => {
-    const ours = named(host, 'bandwidth')
+    const ours = asOurs(host, 'bandwidth')
     const { pod, prevResult, close } = bridged(host)
     const left = watchResidue(host, [pod.netns])
     for (const runtimeConfig of [undefined, { bandwidth: {} }, { bandwidth: { IngressRate: 0 } }]) {
@@ -247,7 +240,7 @@ for (const mode of modes)
 
 t.test('GC collects limits of pods that are gone, with the store and without', (t) =>
   withHost((host) => {
-    const ours = named(host, 'bandwidth')
+    const ours = asOurs(host, 'bandwidth')
     for (const store of ['kept', 'lost'] as const) {
       const { pod, prevResult, close } = bridged(host)
       const left = watchResidue(host, [pod.netns])
@@ -297,7 +290,7 @@ t.test('DEL after the store was lost', (t) =>
 
 t.test('what others have on the host end is neither overtaken nor removed', (t) =>
   withHost((host) => {
-    const ours = named(host, 'bandwidth')
+    const ours = asOurs(host, 'bandwidth')
     const { pod, prevResult, close } = bridged(host)
     const end = hostEndOf(prevResult)
     const tc = (words: string): string => host.netns.exec(['tc', ...words.split(' ')]).stderr
@@ -330,7 +323,7 @@ t.test('what others have on the host end is neither overtaken nor removed', (t) 
 
 t.test('refused: no other end on the host, a second limit, a stranger’s name', (t) =>
   withHost((host) => {
-    const ours = named(host, 'bandwidth')
+    const ours = asOurs(host, 'bandwidth')
     const keys = { ingressRate: 20e6, egressRate: 20e6 }
     const conf = bandwidthConf(host, keys)
 

@@ -2,7 +2,7 @@ import t, { type Test } from 'tap'
 import { netconf, type Result } from '../support/attachment.ts'
 import type { Json } from '../support/cni.ts'
 import { type Pod, withHost } from '../support/host.ts'
-import { ask, asked, type Maker } from '../support/named.ts'
+import { type Asked, ask, asked, type Maker } from '../support/named.ts'
 import type { Netns } from '../support/netns.ts'
 import { referenceAdded, referenceDeleted } from '../support/reference.ts'
 import { compare, type Difference, lookAt, type Seen } from '../support/seen.ts'
@@ -135,8 +135,9 @@ async function looksOf(maker: Maker, { keys, args }: Case): Promise<Looks> {
     const before = tuned(pod, first)
     const dataDir = `${host.directory}/tuning`
     const tuning = { cniVersion: '1.0.0', name: 'net', type: 'tuning', dataDir, ...keys }
-    const call = (prevResult: Result) => ({
-      ...{ maker, name: 'tuning' },
+    const call = (prevResult: Result): Asked => ({
+      maker,
+      name: 'tuning',
       conf: { ...tuning, prevResult },
     })
     const more = args === undefined ? {} : { args }

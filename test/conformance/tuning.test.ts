@@ -11,7 +11,7 @@ import {
 import type { Json } from '../support/cni.ts'
 import { type Host, type Pod, withHost } from '../support/host.ts'
 import { MountSpace } from '../support/mount-space.ts'
-import { ask, asked, named } from '../support/named.ts'
+import { ask, asked, asOurs } from '../support/named.ts'
 import { makeNetns, type Netns } from '../support/netns.ts'
 import { referenceAdded } from '../support/reference.ts'
 import { difference, picture } from '../support/residue.ts'
@@ -257,10 +257,10 @@ t.test('GC forgets what is not listed, STATUS is well', (t) =>
     const pod = host.pod()
     const first = referenceAdded('bridge', pod, netconf(host, { mode: 'bridge', version: '1.0.0' }))
     asked('ADD', pod, tuning(conf(host, { ...all, prevResult: { ...first, cniVersion: '1.1.0' } })))
-    const plugin = named(host, 'tuning')
+    const ours = asOurs(host, 'tuning')
     for (const verb of ['STATUS', 'GC'] as const) {
       const valid = { 'cni.dev/valid-attachments': [] }
-      const ran = askNode(verb, host, conf(host, valid), { plugin })
+      const ran = askNode(verb, host, conf(host, valid), ours)
       t.same([ran.code, ran.stdout], [0, ''], verb)
     }
     const checked = ask('CHECK', pod, tuning(conf(host, { prevResult: first })))

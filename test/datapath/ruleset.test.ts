@@ -57,7 +57,7 @@ for (const { why, attachment, want } of [
 ]) {
   test(`tables: ${why}`, async (t) => {
     t.strictSame(
-      tablesOf(attachment).map(({ family }) => family),
+      tablesOf(elementsOf(attachment)).map(({ family }) => family),
       want,
     )
     const places = new Set(elementsOf(attachment).map(({ family }) => family))

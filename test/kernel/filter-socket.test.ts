@@ -90,6 +90,10 @@ test('attach of a pod with other exceptions makes its chain alone', (t) =>
       found.filter((rule) => want.includes(rule)),
       want,
     )
+    const guard = { ...inetTable, chain: 'prerouting' }
+    const inGuard = want.filter((rule) => rule.startsWith('prerouting: '))
+    t.ok(inGuard.length > 0)
+    t.strictSame(filter.rules(guard), inGuard, 'of one chain alone')
   }))
 
 test('attach twice changes nothing that can be seen', (t) =>

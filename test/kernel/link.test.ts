@@ -1,5 +1,6 @@
 import { closeSync, openSync } from 'node:fs'
 import { test } from 'tap'
+import { formatAddress } from '../../src/base/address.ts'
 import { formatMac } from '../../src/base/mac.ts'
 import {
   deleteLink,
@@ -304,4 +305,65 @@ test('probeVeth tells that veth is there, and makes nothing', (t) =>
     unknown.body[Buffer.from(unknown.body).indexOf('veth') + 2] = 0x78
     t.equal(rtnl.exchange([unknown])[0]?.errno, 95)
     t.equal(route.canMake(unknown), false)
+  }))
+
+const names = ({ netns }: Room): readonly string[] =>
+  netns.ipJson('link', 'show').map(({ ifname }) => String(ifname))
+
+test("deleteLinks takes those that are there, and nobody else's", (t) =>
+  withRoom((room) =>
+    withPod((pod, fd) => {
+      room.rtnl.ask('add', veth(fd))
+      room.rtnl.ask('add', bridge)
+      for (const name of ['ifb7', 'ifb8', 'ifb9']) room.netns.ip('link', 'add', name, 'type', 'ifb')
+      room.netns.ip('link', 'set', 'ifb9', 'group', '1116')
+      room.route.deleteLinks(['ifb7', 'gone0', 'host0', 'ifb8'])
+      t.strictSame(names(room), ['lo', 'br0', 'ifb9'])
+      t.strictSame(pod.ipJson('link', 'show').length, 1, 'the far end has gone with its own')
+      room.route.deleteLinks([])
+      room.route.deleteLinks(['gone0'])
+      room.route.deleteLinks(['gone0', 'gone1'])
+      t.strictSame(names(room), ['lo', 'br0', 'ifb9'], 'nothing is not the group of all')
+      room.route.deleteLinks(['ifb9'])
+      t.strictSame(names(room), ['lo', 'br0'])
+    }),
+  ))
+
+test('deleteLinks takes more than one send takes', (t) =>
+  withRoom((room) => {
+    const all = Array.from({ length: 505 }, (_, at) => `doomed${at}`)
+    const lines = all.slice(-3).map((name) => `link add ${name} type ifb`)
+    for (const line of lines) room.netns.ip(...line.split(' '))
+    room.route.deleteLinks(all)
+    t.strictSame(names(room), ['lo'])
+  }))
+
+test('routes, neighbours and qdiscs are told of one link alone', (t) =>
+  withRoom((room) => {
+    for (const name of ['ifb7', 'ifb8']) {
+      room.netns.ip('link', 'add', name, 'type', 'ifb')
+      room.netns.ip('link', 'set', name, 'up')
+      const digit = name.slice(-1)
+      room.netns.ip('address', 'add', `10.${digit}.0.1/24`, 'dev', name)
+      room.netns.ip('-6', 'route', 'add', `fd00:${digit}::/64`, 'dev', name)
+      const mac = '0a:58:0a:01:00:05'
+      room.netns.ip('neighbour', 'add', `10.${digit}.0.5`, 'lladdr', mac, 'dev', name)
+    }
+    const index = indexOf(room, 'ifb8')
+    for (const family of [4, 6] as const) {
+      const all = room.route.routes(family)
+      const own = all.filter((one) => one.link === index)
+      t.ok(own.length > 0 && own.length < all.length)
+      t.strictSame(room.route.routes(family, { link: index }), own)
+    }
+    const neighbours = room.route.neighbours({ link: index }).filter(({ permanent }) => permanent)
+    t.strictSame(
+      neighbours.map(({ address }) => formatAddress(address)),
+      ['10.8.0.5'],
+    )
+    t.strictSame(
+      room.route.qdiscs([index]).map(({ link }) => link),
+      [index],
+    )
+    t.equal(room.route.qdiscs([index, indexOf(room, 'ifb7')]).length, 2)
   }))

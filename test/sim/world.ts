@@ -125,75 +125,80 @@ export class World {
   }
 
   #befall(trouble: (typeof troubles)[number]): void {
-    const chance = this.#chance
-    const machine = chance.of(this.#machines)
-    const strangers = [...this.#cluster.nodes.keys()].filter((name) => name.startsWith('far-'))
-    const stranger = this.#cluster.nodes.get(chance.of(strangers) ?? '')
+    const machine = this.#chance.of(this.#machines)
     this.history.push(`${Math.round(this.#clock.now())} ms: ${trouble} ${machine?.name}`)
-    if (!machine) return
+    if (machine) this.#befallMachine(trouble, machine)
+    this.#befallStrangers(trouble)
+    if (trouble === 'api-up') this.#cluster.isDown = false
+    if (trouble !== 'api-down') return
+    this.#cluster.isDown = true
+    for (const { agent } of this.#machines) agent?.breakWatch()
+  }
+
+  #befallMachine(trouble: (typeof troubles)[number], machine: Machine): void {
+    const chance = this.#chance
+    const { kernel, agent, name } = machine
     switch (trouble) {
-      case 'join': {
-        const number = this.#made++
-        const address = `10.${chance.below(3)}.1.${(number % 250) + 1}`
-        this.#cluster.put(nodeOf(`far-${number}`, address, podCIDROf(10 + chance.below(12))))
-        return
-      }
-      case 'leave':
-        if (stranger) this.#cluster.remove(stranger.name)
-        return
-      case 'podCIDR':
-        if (stranger)
-          this.#cluster.put({ ...stranger, podCIDRs: [prefix(podCIDROf(10 + chance.below(12)))] })
-        return
-      case 'address':
-        // into another segment, or out of it: the way changes from one mode to the other
-        if (stranger)
-          this.#cluster.put({
-            ...stranger,
-            addresses: [address(`10.${chance.below(3)}.2.${chance.below(250) + 1}`)],
-          })
-        return
-      case 'mode': {
-        const mode = chance.of<RouteMode>(['auto', 'vxlan', 'direct'])
-        if (stranger && mode) this.#cluster.put({ ...stranger, mode })
-        return
-      }
       case 'own': {
-        const own = this.#cluster.nodes.get(machine.name)
+        const own = this.#cluster.nodes.get(name)
         const mode = chance.of<RouteMode>(['auto', 'vxlan'])
         const podCIDRs = [prefix(podCIDROf(100 + chance.below(100)))]
         if (own && mode) this.#cluster.put({ ...own, mode, podCIDRs })
         return
       }
       case 'vandal':
-        machine.kernel.vandalise(chance)
+        kernel.vandalise(chance)
         return
       case 'kill':
-        machine.agent?.die()
+        agent?.die()
         return
       case 'kill-in-work':
-        machine.kernel.messagesLeft = chance.below(12)
+        kernel.messagesLeft = chance.below(12)
         return
       case 'start':
-        if (!machine.agent) this.#start(machine)
+        if (!agent) this.#start(machine)
         return
       case 'reboot':
-        machine.agent?.die()
-        machine.kernel.forget()
+        agent?.die()
+        kernel.forget()
         this.#start(machine)
         return
       case 'uplink':
-        machine.kernel.setView(flipped(machine.kernel.view()))
-        return
-      case 'api-down':
-        this.#cluster.isDown = true
-        for (const { agent } of this.#machines) agent?.breakWatch()
-        return
-      case 'api-up':
-        this.#cluster.isDown = false
+        kernel.setView(flipped(kernel.view()))
         return
       case 'broken-watch':
-        machine.agent?.breakWatch()
+        agent?.breakWatch()
+    }
+  }
+
+  /** Nodes that nobody plays: they join, leave, and change. */
+  #befallStrangers(trouble: (typeof troubles)[number]): void {
+    const chance = this.#chance
+    const strangers = [...this.#cluster.nodes.keys()].filter((name) => name.startsWith('far-'))
+    const stranger = this.#cluster.nodes.get(chance.of(strangers) ?? '')
+    if (trouble === 'join') {
+      const number = this.#made++
+      const at = `10.${chance.below(3)}.1.${(number % 250) + 1}`
+      this.#cluster.put(nodeOf(`far-${number}`, at, podCIDROf(10 + chance.below(12))))
+    }
+    if (!stranger) return
+    switch (trouble) {
+      case 'leave':
+        this.#cluster.remove(stranger.name)
+        return
+      case 'podCIDR':
+        this.#cluster.put({ ...stranger, podCIDRs: [prefix(podCIDROf(10 + chance.below(12)))] })
+        return
+      case 'address': {
+        // into another segment, or out of it: the way changes from one mode to the other
+        const at = `10.${chance.below(3)}.2.${chance.below(250) + 1}`
+        this.#cluster.put({ ...stranger, addresses: [address(at)] })
+        return
+      }
+      case 'mode': {
+        const mode = chance.of<RouteMode>(['auto', 'vxlan', 'direct'])
+        if (mode) this.#cluster.put({ ...stranger, mode })
+      }
     }
   }
 

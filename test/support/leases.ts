@@ -14,17 +14,25 @@ export function leases(dataDir: string): readonly string[] {
 }
 
 function stored(file: string): readonly string[] {
+  const held = 'SELECT address FROM address WHERE container IS NOT NULL'
+  return selected(file, 'address', held).map(({ address }) => addressOfKey(String(address)))
+}
+
+/** What our store knows of containers besides their addresses: "extras pod-1 eth0". */
+export const records = (dataDir: string): readonly string[] =>
+  ['attachment', 'extras', 'host_port', 'delegate'].flatMap((table) =>
+    selected(join(dataDir, storeFile), table, `SELECT container, ifname FROM ${table}`).map(
+      ({ container, ifname }) => `${table} ${container} ${ifname}`,
+    ),
+  )
+
+function selected(file: string, table: string, sql: string): readonly Record<string, unknown>[] {
   if (!existsSync(file)) return []
   // not read-only: what a killed commit has left must be rolled back before anybody reads
   const database = new DatabaseSync(file)
   try {
-    const tables = database.prepare("SELECT name FROM sqlite_master WHERE name = 'address'").all()
-    if (tables.length === 0) return [] // made, and given up before its first commit
-    const held = 'SELECT address FROM address WHERE container IS NOT NULL'
-    return database
-      .prepare(held)
-      .all()
-      .map((row) => addressOfKey(String(row.address)))
+    const tables = database.prepare('SELECT name FROM sqlite_master WHERE name = ?').all(table)
+    return tables.length === 0 ? [] : database.prepare(sql).all() // given up before a first commit
   } finally {
     database.close()
   }

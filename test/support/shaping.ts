@@ -1,7 +1,5 @@
-import { mkdirSync, symlinkSync } from 'node:fs'
-import { join } from 'node:path'
-import { type Extra, type Network, netconf, type Result } from './attachment.ts'
-import { executable, type Json } from './cni.ts'
+import { type Network, netconf, type Result } from './attachment.ts'
+import type { Json } from './cni.ts'
 import type { Host } from './host.ts'
 import type { Netns } from './netns.ts'
 
@@ -46,29 +44,6 @@ export const filtersOf = (node: Netns, hostEnd: string, hook: string): readonly 
 
 export const hostEndOf = ({ interfaces }: Result): string =>
   interfaces?.find(({ name, sandbox }) => !sandbox && /^(tul|veth)/.test(name))?.name ?? ''
-
-const referenceFolder = '/usr/lib/cni'
-const hostPath = '/usr/sbin:/usr/bin:/sbin:/bin'
-
-/** Calls by which a pod gets its interface from Debian's bridge, and its limits from another. */
-export const withDebian = (plugin: string): Extra => ({
-  plugin: `${referenceFolder}/${plugin}`,
-  path: referenceFolder,
-  env: { PATH: hostPath },
-})
-
-/** A link to our executable, by the name of the plugin that it then is. */
-export function named(host: Host, name: string): Extra {
-  const folder = join(host.directory, 'links')
-  const link = join(folder, name)
-  mkdirSync(folder, { recursive: true })
-  try {
-    symlinkSync(executable, link)
-  } catch (refusal) {
-    if ((refusal as NodeJS.ErrnoException).code !== 'EEXIST') throw refusal
-  }
-  return { plugin: link }
-}
 
 /** The second plugin of a list whose first one is a bridge. */
 export const bandwidthConf = (host: Host, keys: Json): Json => ({

@@ -85,6 +85,10 @@ const linkRecipes: readonly Recipe[] = [
     before: [links, up, { ip: ['link set host0 master br0'] }],
   },
   sent('link-delete', 'ip link delete dev host0', RTM.delLink),
+  {
+    ...sent('link-delete-group', 'ip link delete group 1116', RTM.delLink),
+    before: [links, { ip: ['link set host0 group 1116'] }],
+  },
   sent('link-get', 'ip link show dev host0', RTM.getLink),
   sent('link-dump', 'ip link show', RTM.getLink),
 ]
@@ -134,6 +138,7 @@ const routeRecipes: readonly Recipe[] = [
   ),
   sent('route-get', 'ip route get fibmatch 192.0.2.77', RTR.getRoute),
   sent('route-dump', 'ip route show table all', RTR.getRoute),
+  sent('route-dump-link', 'ip -4 route show table all dev br0', RTR.getRoute),
 ]
 
 const neighbourRecipes: readonly Recipe[] = [
@@ -148,6 +153,7 @@ const neighbourRecipes: readonly Recipe[] = [
     RTR.newNeigh,
   ),
   sent('neighbour-dump', 'ip neighbour show', RTR.getNeigh),
+  sent('neighbour-dump-link', 'ip neighbour show dev br0', RTR.getNeigh),
 ]
 
 const checksums = 'udpcsum noudp6zerocsumtx udp6zerocsumrx'
@@ -204,7 +210,7 @@ const tunnelRecipes: readonly Recipe[] = [
   ),
   tunnel('forwarding-dump', 'bridge fdb show dev tulle.1', RTR.getNeigh),
   tunnel('neighbour-delete', 'ip neighbour delete 10.2.0.0 dev tulle.1', RTR.delNeigh),
-  tunnel('neighbour-dump-link', 'ip neighbour show dev tulle.1', RTR.getNeigh),
+  tunnel('neighbour-dump-tunnel', 'ip neighbour show dev tulle.1', RTR.getNeigh),
   tunnel(
     'route-replace',
     'ip route replace 10.2.0.0/24 via 192.0.2.9 dev br0 src 192.0.2.1 proto 116',

@@ -23,7 +23,7 @@ export const acceptance: Part<true> = {
     return true
   },
   apply: (call, extras) => new ForeignChains(call.native).ensure(rulesFor(call, extras)),
-  remove: (call, extras, store) => {
+  remove: (call, extras, { store }) => {
     const links = acceptedLinks(extras)
     if (links === null || store.extras.hasOthersAccepted(extras, links)) return
     const own = storeMark(call)

@@ -35,7 +35,7 @@ export const hostPorts: Part<HostPorts> = {
       bound ? sameAddress(bound, target) : host.routeTo(target)?.isLocal === true,
     )
   },
-  remove(call, extras, store) {
+  remove(call, extras, removing) {
     // What goes elsewhere by the same port number is none of ours.
     forgetFlows(
       call,
@@ -43,7 +43,7 @@ export const hostPorts: Part<HostPorts> = {
       ({ pod, containerPort }, { reply }) =>
         sameAddress(reply.source, pod) && reply.sourcePort === containerPort,
     )
-    closeLoopback(call, extras, store)
+    closeLoopback(call, extras, removing)
   },
   check(call, { hostPorts: there }) {
     if (!there?.gate || !there.loopback.includes(4)) return []

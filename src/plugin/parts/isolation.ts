@@ -1,7 +1,7 @@
 import { code, fault } from '../../cni/fault.ts'
 import { gateOf } from '../../datapath/extras.ts'
 import type { Isolation } from '../../datapath/isolation.ts'
-import { RouteSocket } from '../../kernel/route-socket.ts'
+import type { RouteSocket } from '../../kernel/route-socket.ts'
 import { setBridgePort } from '../../wire/rtnl/link.ts'
 import type { Part, Target } from './part.ts'
 
@@ -20,9 +20,8 @@ export const isolation: Part<Isolation> = {
   apply: (_, { isolation, hostLink }, { host }) => {
     if (isolation?.wasOpenPort && hostLink !== null) setPort(host, hostLink, 'isolated')
   },
-  remove: ({ native }, { isolation, hostLink }) => {
-    if (!isolation?.wasOpenPort || hostLink === null) return
-    setPort(new RouteSocket(native, -1, 'the host'), hostLink, 'open')
+  remove: (_, { isolation, hostLink }, { host }) => {
+    if (isolation?.wasOpenPort && hostLink !== null) setPort(host, hostLink, 'open')
   },
   check: (_, { isolation, hostLink }, { host }) => {
     if (!isolation?.wasOpenPort || hostLink === null) return []

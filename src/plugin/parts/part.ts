@@ -1,5 +1,6 @@
 import type { Attachment } from '../../datapath/attachment.ts'
 import type { Extras } from '../../datapath/extras.ts'
+import type { FilterSocket } from '../../kernel/filter-socket.ts'
 import type { RouteSocket } from '../../kernel/route-socket.ts'
 import type { LeaseStore } from '../../store/lease-store.ts'
 import type { Call } from '../context.ts'
@@ -28,6 +29,18 @@ export const targetOf = (
   origin: 'new',
 })
 
+/** What takes back works with: sockets of the caller, as each one more takes time. */
+export type Removing = {
+  readonly store: LeaseStore
+  readonly host: RouteSocket
+  readonly filter: FilterSocket
+  /**
+   * Names of links that the caller deletes last and at once: the kernel waits 15 to 35 ms for each
+   * deletion, however many links go with it.
+   */
+  readonly doomed: string[]
+}
+
 /** A result as the plugin before printed it, with all its keys. */
 export type PrevResult = Readonly<Record<string, unknown>>
 
@@ -48,7 +61,7 @@ export type Part<Wish> = {
    * Takes it back, under the store's lock: any number of times, half done too, with the namespace,
    * the interface or our tables gone.
    */
-  readonly remove?: (call: Call, extras: Extras, store: LeaseStore) => void
+  readonly remove?: (call: Call, extras: Extras, removing: Removing) => void
   /** What it changes in the result of a chain, if anything. */
   readonly amend?: (extras: Extras, result: PrevResult) => PrevResult
   /** What is no longer so, in sentences; nothing if all is well. */

@@ -37,11 +37,16 @@ export function shapingDifferences(
   if (!wished || hostLink === null) return []
   const end = host.link({ name: hostLink })
   if (!end) return [`host end ${hostLink} is not there`]
-  const seen: Seen = { host, qdiscs: host.qdiscs(), wished, end }
+  const redirections = redirectionsOf(wished)
+  const ifbs = redirections.map(({ direction }) =>
+    host.link({ name: ifbsOf(extras)[direction].name }),
+  )
+  const shaped = [end, ...ifbs].flatMap((link) => link?.index ?? [])
+  const seen: Seen = { host, qdiscs: host.qdiscs(shaped), wished, end }
   const root = rootShapeOf(wished)
   return [
     ...(root ? bucketDifferences(seen, end, root) : []),
-    ...redirectionsOf(wished).flatMap((one) => redirectionDifferences(seen, one, extras)),
+    ...redirections.flatMap((one, at) => redirectionDifferences(seen, one, extras, ifbs[at])),
   ]
 }
 
@@ -77,10 +82,10 @@ function redirectionDifferences(
   seen: Seen,
   redirection: Redirection,
   extras: Extras,
+  ifb: Link | undefined,
 ): readonly string[] {
   const { host, wished, end } = seen
   const { name } = ifbsOf(extras)[redirection.direction]
-  const ifb = host.link({ name })
   if (ifb?.kind !== 'ifb') return [`ifb ${name} is not there`]
   const { hook } = redirection
   const there = host

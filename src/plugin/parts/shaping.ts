@@ -24,13 +24,13 @@ import {
 } from '../../datapath/shaping-steps.ts'
 import type { Step } from '../../datapath/steps.ts'
 import { errno, KernelRefusal } from '../../kernel/refusal.ts'
-import { RouteSocket } from '../../kernel/route-socket.ts'
+import type { RouteSocket } from '../../kernel/route-socket.ts'
 import type { LeaseStore } from '../../store/lease-store.ts'
 import type { Link } from '../../wire/rtnl/observed-link.ts'
 import { TC_H_CLSACT } from '../../wire/rtnl/traffic-control.ts'
 import type { Call } from '../context.ts'
-import { dropIfb, makeIfb } from '../ifbs.ts'
-import type { Part, PrevResult, Target } from './part.ts'
+import { makeIfb, ownIfbs } from '../ifbs.ts'
+import type { Part, PrevResult, Removing, Target } from './part.ts'
 import { shapingDifferences } from './shaping-check.ts'
 
 /** Limits of the rates to and from the pod. */
@@ -44,8 +44,7 @@ function wish(call: Call, target: Target, store: LeaseStore): Shaping | null {
   refuseSecondLimit(call, store)
   const link = origin === 'there' ? host.link({ name: hostLink }) : undefined
   const keepsClassifier =
-    link !== undefined &&
-    host.qdiscs().some((one) => one.link === link.index && one.parent === TC_H_CLSACT)
+    link !== undefined && host.qdiscs([link.index]).some(({ parent }) => parent === TC_H_CLSACT)
   const { kind, prefixes } = asked.subnets
   const texts = prefixes.map((prefix) => formatPrefix(networkOf(prefix)))
   return { ...asked, subnets: { kind, prefixes: [...new Set(texts)] }, keepsClassifier }
@@ -121,10 +120,9 @@ function limitRoot(host: RouteSocket, { name }: Link, step: Step): void {
   }
 }
 
-function remove(call: Call, extras: Extras): void {
+function remove(_: Call, extras: Extras, { host, doomed }: Removing): void {
   const { shaping: wished, hostLink, plugin } = extras
   if (!wished) return
-  const host = new RouteSocket(call.native, -1, 'the host')
   // The host end goes with everything on it, if the pod does.
   const isGoing = plugin === 'tulle' && hostLink === identityOf(extras).link
   const end = hostLink === null || isGoing ? undefined : host.link({ name: hostLink })
@@ -136,8 +134,8 @@ function remove(call: Call, extras: Extras): void {
       host.run([dropClassifierStep(end)])
     if (rootShapeOf(wished)) host.run([dropBucketStep(end.name, end.index)])
   }
-  for (const { direction } of redirections) dropIfb(host, ifbsOf(extras)[direction].name)
-  host.close()
+  const names = redirections.map(({ direction }) => ifbsOf(extras)[direction].name)
+  doomed.push(...ownIfbs(host, names))
 }
 
 /** Nobody has put filters of their own beside ours. */

@@ -16,11 +16,11 @@ import {
   type Tuning,
 } from '../../datapath/tuning.ts'
 import { errno, KernelRefusal } from '../../kernel/refusal.ts'
-import { RouteSocket } from '../../kernel/route-socket.ts'
+import type { RouteSocket } from '../../kernel/route-socket.ts'
 import { Sysctls } from '../../kernel/sysctl.ts'
 import type { Link } from '../../wire/rtnl/observed-link.ts'
 import { type Call, openPod } from '../context.ts'
-import type { Part, PrevResult, Target } from './part.ts'
+import type { Part, PrevResult, Removing, Target } from './part.ts'
 import { refuseMac, refuseMtu } from './tuning-refusals.ts'
 
 /** Sysctls and link settings of the pod. */
@@ -158,7 +158,11 @@ function hostEnd(
  * What was before comes back if the namespace is still the one of ADD. What cannot be had back is
  * noted: the pod goes, and nothing of it may keep the rest from being cleaned up.
  */
-function remove(call: Call, { tuning: done, hostLink, ifname }: Extras): void {
+function remove(
+  call: Call,
+  { tuning: done, hostLink, ifname }: Extras,
+  removing: Pick<Removing, 'host'>,
+): void {
   if (!done || call.environment.netns === '') return
   const sockets = podOf(call, done)
   if (!sockets) return
@@ -175,9 +179,8 @@ function remove(call: Call, { tuning: done, hostLink, ifname }: Extras): void {
   }
   const pod = sockets.pod.link({ name: ifname })
   if (pod) {
-    const socket = new RouteSocket(call.native, -1, 'the host')
-    const host = hostEnd({ host: socket, hostLink }, pod)
-    if (host) restore(socket, settingSteps(host, done.before.host))
+    const host = hostEnd({ host: removing.host, hostLink }, pod)
+    if (host) restore(removing.host, settingSteps(host, done.before.host))
     restore(sockets.pod, settingSteps(pod, done.before.pod))
   }
   for (const { path, before } of done.sysctls.toReversed())

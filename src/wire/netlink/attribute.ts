@@ -1,4 +1,4 @@
-import { concat, encodeText, Reader, ShapeError, Writer } from '../../base/bytes.ts'
+import { concat, encodeText, putU16, putU32, Reader, ShapeError, u16At } from '../../base/bytes.ts'
 
 /** nla_type without these two bits is the attribute's number (include/uapi/linux/netlink.h). */
 const nlaNested = 0x8000
@@ -12,23 +12,36 @@ const typeMask = ~(nlaNested | nlaNetByteOrder) & 0xffff
 export type Attribute = Uint8Array
 
 export function attribute(type: number, payload: Uint8Array): Attribute {
-  const bytes = new Uint8Array((4 + payload.length + 3) & ~3)
-  const view = new DataView(bytes.buffer)
-  view.setUint16(0, 4 + payload.length, true)
-  view.setUint16(2, type, true)
+  const bytes = head(type, payload.length)
   bytes.set(payload, 4)
+  return bytes
+}
+
+function head(type: number, length: number): Uint8Array {
+  const bytes = new Uint8Array((4 + length + 3) & ~3)
+  putU16(bytes, 0, 4 + length)
+  putU16(bytes, 2, type)
   return bytes
 }
 
 export const flag = (type: number): Attribute => attribute(type, new Uint8Array(0))
 export const u8 = (type: number, value: number): Attribute => attribute(type, Uint8Array.of(value))
-export const u16 = (type: number, value: number): Attribute =>
-  attribute(type, new Writer().u16(value).done())
-export const u32 = (type: number, value: number): Attribute =>
-  attribute(type, new Writer().u32(value).done())
+export function u16(type: number, value: number): Attribute {
+  const bytes = head(type, 2)
+  putU16(bytes, 4, value)
+  return bytes
+}
+export function u32(type: number, value: number): Attribute {
+  const bytes = head(type, 4)
+  putU32(bytes, 4, value)
+  return bytes
+}
 /** nf_tables speaks network order throughout. */
-export const u32be = (type: number, value: number): Attribute =>
-  attribute(type, new Writer().u32be(value).done())
+export function u32be(type: number, value: number): Attribute {
+  const bytes = head(type, 4)
+  bytes.set([value >>> 24, value >>> 16, value >>> 8, value], 4)
+  return bytes
+}
 
 /** NUL-terminated, as the kernel's NLA_NUL_STRING policy wants it. */
 export const text = (type: number, value: string): Attribute =>
@@ -57,8 +70,8 @@ export function readList(bytes: Uint8Array): readonly { type: number; payload: U
 function walk(bytes: Uint8Array, visit: (type: number, payload: Uint8Array) => void): void {
   let at = 0
   while (bytes.length - at >= 4) {
-    const length = (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8)
-    const type = ((bytes[at + 2] ?? 0) | ((bytes[at + 3] ?? 0) << 8)) & typeMask
+    const length = u16At(bytes, at)
+    const type = u16At(bytes, at + 2) & typeMask
     if (length < 4 || at + length > bytes.length)
       throw new ShapeError(
         `Cannot read attribute ${type} at ${at}: its length is ${length}, ` +

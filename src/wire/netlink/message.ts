@@ -1,4 +1,4 @@
-import { concat, decodeText, Reader, ShapeError, Writer } from '../../base/bytes.ts'
+import { decodeText, putU16, putU32, Reader, ShapeError, u16At, u32At } from '../../base/bytes.ts'
 import { readAttributes, readU32 } from './attribute.ts'
 
 // Flags and control types of include/uapi/linux/netlink.h.
@@ -52,31 +52,36 @@ export type Reply =
  * struct nlmsghdr (16 bytes: length, type, flags, sequence, port 0), the body, zeros to four bytes.
  */
 export function encodeMessage({ type, flags, sequence, body }: Message): Uint8Array {
-  const header = new Writer()
-    .u32(16 + body.length)
-    .u16(type)
-    .u16(flags)
-    .u32(sequence)
-    .u32(0)
-  return concat([header.done(), body, new Uint8Array(-body.length & 3)])
+  const bytes = new Uint8Array(headerBytes + ((body.length + 3) & ~3))
+  putU32(bytes, 0, headerBytes + body.length)
+  putU16(bytes, 4, type)
+  putU16(bytes, 6, flags)
+  putU32(bytes, 8, sequence)
+  bytes.set(body, headerBytes)
+  return bytes
 }
+const headerBytes = 16
 
 /** The replies in one datagram, in order. */
 export function decodeReplies(datagram: Uint8Array): readonly Reply[] {
   const replies: Reply[] = []
-  const reader = new Reader(datagram)
-  while (reader.left >= 16) {
-    const length = reader.u32()
-    const type = reader.u16()
-    const flags = reader.u16()
-    const sequence = reader.u32()
-    reader.u32()
-    if (length < 16) throw new ShapeError(`Cannot read netlink message: its length is ${length}`)
-    const body = reader.bytes(length - 16)
-    reader.bytes(Math.min(-length & 3, reader.left))
+  let at = 0
+  while (datagram.length - at >= headerBytes) {
+    const length = u32At(datagram, at)
+    const left = datagram.length - at
+    if (length < headerBytes || length > left)
+      throw new ShapeError(
+        `Cannot read netlink message: its length is ${length}, ${left} bytes are left`,
+      )
+    const type = u16At(datagram, at + 4)
+    const flags = u16At(datagram, at + 6)
+    const sequence = u32At(datagram, at + 8)
+    const body = datagram.subarray(at + headerBytes, at + length)
     replies.push(replyOf({ type, flags, sequence, body }))
+    at += (length + 3) & ~3
   }
-  if (reader.left > 0) throw new ShapeError(`Cannot read messages: ${reader.left} bytes left over`)
+  if (at < datagram.length)
+    throw new ShapeError(`Cannot read messages: ${datagram.length - at} bytes left over`)
   return replies
 }
 

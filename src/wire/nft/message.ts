@@ -1,4 +1,4 @@
-import { concat, decodeText, encodeText, Reader, Writer } from '../../base/bytes.ts'
+import { concat, decodeText, encodeText, ShapeError } from '../../base/bytes.ts'
 import {
   type Attribute,
   attribute,
@@ -31,7 +31,7 @@ export function nftQuery(
   message: { readonly number: number; readonly flags: number },
   attributes: readonly Attribute[],
 ): Query {
-  const head = new Writer().u8(familyNumber[family]).u8(0).u16be(0).done()
+  const head = Uint8Array.of(familyNumber[family], 0, 0, 0)
   return {
     type: (NFNL_SUBSYS_NFTABLES << 8) | message.number,
     flags: NLM_F_REQUEST | message.flags,
@@ -45,7 +45,7 @@ export function nftQuery(
  * changed since that was read.
  */
 export function nftBatch(changes: readonly Query[], generation?: number): readonly Query[] {
-  const head = new Writer().u8(0).u8(0).u16be(NFNL_SUBSYS_NFTABLES).done()
+  const head = Uint8Array.of(0, 0, 0, NFNL_SUBSYS_NFTABLES)
   const begin =
     generation === undefined ? head : concat([head, u32be(NFNL_BATCH_GENID, generation)])
   const last = changes.length - 1
@@ -67,11 +67,11 @@ export function decodeGeneration(query: Query): number | undefined {
   return generation && readU32be(generation)
 }
 
+const nfgenmsgBytes = 4
 /** Attributes behind the nfgenmsg of an answer. */
 export function readNft(body: Uint8Array): ReadonlyMap<number, Uint8Array> {
-  const reader = new Reader(body)
-  reader.u32()
-  return readAttributes(reader.rest())
+  if (body.length < nfgenmsgBytes) throw new ShapeError(`Cannot read ${body.length} bytes as nft`)
+  return readAttributes(body.subarray(nfgenmsgBytes))
 }
 
 const commentBytesMax = 127

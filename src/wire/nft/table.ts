@@ -99,8 +99,12 @@ export const newRule = (chain: ChainName, { comment, expressions }: Rule): Query
     commentData(7, comment),
   ])
 
-export const dumpRules = ({ family, table }: TableName): Query =>
-  nftQuery(family, { number: NFT_MSG_GETRULE, flags: NLM_F_DUMP }, [text(1, table)])
+/** Of a whole table, or of one chain. */
+export const dumpRules = (from: TableName | ChainName): Query =>
+  nftQuery(from.family, { number: NFT_MSG_GETRULE, flags: NLM_F_DUMP }, [
+    text(1, from.table),
+    ...('chain' in from ? [text(2, from.chain)] : []),
+  ])
 
 export type ObservedRule = {
   readonly table: string

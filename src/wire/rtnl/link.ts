@@ -18,6 +18,7 @@ export type IfIndex = number & { readonly [brand]: 'IfIndex' }
 export const RTM_NEWLINK = 16
 const RTM_DELLINK = 17
 const RTM_GETLINK = 18
+const RTM_SETLINK = 19
 
 // include/uapi/linux/if_link.h
 export const IFLA_ADDRESS = 1
@@ -28,6 +29,7 @@ const IFLA_TXQLEN = 13
 export const IFLA_LINKINFO = 18
 const IFLA_IFALIAS = 20
 const IFLA_AF_SPEC = 26
+const IFLA_GROUP = 27
 const IFLA_NET_NS_FD = 28
 const IFLA_EXT_MASK = 29
 /** Counters are half of an answer, and nobody here reads them. */
@@ -242,4 +244,21 @@ export const deleteLink = (name: string): Query => ({
   type: RTM_DELLINK,
   flags: NLM_F_REQUEST | NLM_F_ACK,
   body: body({}, [text(IFLA_IFNAME, name)]),
+})
+
+/**
+ * RTM_SETLINK, as RTM_NEWLINK with a group and a name that is not there changes all of that group
+ * in kernels before 5.18.
+ */
+export const setGroup = (name: string, group: number): Query => ({
+  type: RTM_SETLINK,
+  flags: NLM_F_REQUEST | NLM_F_ACK,
+  body: body({}, [text(IFLA_IFNAME, name), u32(IFLA_GROUP, group)]),
+})
+
+/** Every link of a group at once; 0 is the group of all that were never given another. */
+export const deleteGroup = (group: number): Query => ({
+  type: RTM_DELLINK,
+  flags: NLM_F_REQUEST | NLM_F_ACK,
+  body: body({}, [u32(IFLA_GROUP, group)]),
 })

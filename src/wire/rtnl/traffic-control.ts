@@ -1,4 +1,4 @@
-import { concat, Reader, Writer } from '../../base/bytes.ts'
+import { concat, Reader, u32At, Writer } from '../../base/bytes.ts'
 import { type Attributes, readAttributes } from '../netlink/attribute.ts'
 import type { IfIndex } from './link.ts'
 
@@ -34,6 +34,9 @@ export const trafficControl = (head: Head, attributes: readonly Uint8Array[]): U
     ...attributes,
   ])
 }
+
+/** The link alone: a dump tells of every one. */
+export const linkOf = (bytes: Uint8Array): IfIndex => u32At(bytes, 4) as IfIndex
 
 export type ObservedHead = Required<Head> & { readonly attributes: Attributes }
 

@@ -1,7 +1,7 @@
 import { makeNetns, type Netns, run } from '../../support/netns.ts'
 import { podCIDROf } from './fleet.ts'
 
-/** The same tunnel by iproute2: one batch each of neighbours, FDB entries and routes; milliseconds. */
+/** The same tunnel by iproute2, a batch each of neighbours, FDB entries, routes: milliseconds. */
 export function programByHand(count: number): number {
   const netns = makeNetns('batch')
   try {

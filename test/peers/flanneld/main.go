@@ -1,6 +1,6 @@
 // Flannel as a peer of tests and benchmarks: its Kubernetes subnet manager and its VXLAN backend,
-// wired as flanneld wires them. flanneld's own main package also links a cloud provider's kit that a
-// module mirror need not carry; that and the masquerade rules are all that is missing here.
+// wired as flanneld wires them. flanneld's own main package also links a cloud provider's kit that
+// a module mirror need not carry; that and the masquerade rules are all that is missing here.
 //
 //	flanneld -kube-api-url http://10.0.0.1:8080 -net-config-path net-conf.json -iface eth0 \
 //	  -subnet-file subnet.env        (the node's name comes from NODE_NAME)
@@ -40,7 +40,8 @@ func main() {
 func run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	subnets, err := kube.NewSubnetManager(ctx, *apiURL, "", "flannel.alpha.coreos.com", *netConfigPath, false)
+	const prefix = "flannel.alpha.coreos.com"
+	subnets, err := kube.NewSubnetManager(ctx, *apiURL, "", prefix, *netConfigPath, false)
 	if err != nil {
 		return fmt.Errorf("subnet manager: %w", err)
 	}
@@ -66,7 +67,8 @@ func run() error {
 		return fmt.Errorf("register the node: %w", err)
 	}
 	lease := network.Lease()
-	err = subnets.HandleSubnetFile(*subnetFile, config, true, lease.Subnet, lease.IPv6Subnet, network.MTU())
+	v4, v6 := lease.Subnet, lease.IPv6Subnet
+	err = subnets.HandleSubnetFile(*subnetFile, config, true, v4, v6, network.MTU())
 	if err != nil {
 		return fmt.Errorf("write %s: %w", *subnetFile, err)
 	}

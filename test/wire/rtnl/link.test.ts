@@ -3,6 +3,7 @@ import { formatMac } from '../../../src/base/mac.ts'
 import { attribute, nested, text, u8, u32 } from '../../../src/wire/netlink/attribute.ts'
 import { decodeReplies } from '../../../src/wire/netlink/message.ts'
 import {
+  deleteGroup,
   deleteLink,
   dumpLinks,
   getLink,
@@ -102,6 +103,7 @@ const rows: readonly Omit<GoldenRow, 'shape'>[] = [
       theirs: ['head 00000000030000000000000000000000'],
     },
   },
+  { golden: 'link-delete-group', ours: deleteGroup(1116) },
   {
     golden: 'link-get',
     ours: getLink({ name: 'host0' }),

@@ -20,6 +20,7 @@ const rows: readonly Omit<GoldenRow, 'shape'>[] = [
   { golden: 'neighbour-replace-v4', ours: newNeighbour({ ...on, address: address('192.0.2.5') }) },
   { golden: 'neighbour-replace-v6', ours: newNeighbour({ ...on, address: address('fe80::1') }) },
   { golden: 'neighbour-dump', ours: dumpNeighbours() },
+  { golden: 'neighbour-dump-link', ours: dumpNeighbours({ link: link(4) }) },
 ]
 for (const row of rows)
   test(titleOf(row), async (t) => {

@@ -106,6 +106,7 @@ const rows: readonly Omit<GoldenRow, 'shape'>[] = [
       theirs: ['head 000000000000000000000000'],
     },
   },
+  { golden: 'route-dump-link', ours: dumpRoutes(4, { link: link(4) }) },
 ]
 for (const row of rows)
   test(titleOf(row), async (t) => {

@@ -74,7 +74,7 @@ const rows: readonly GoldenRow[] = [
     ours: deleteNeighbour({ link: tulle, address: address('10.2.0.0') }),
     shape: neighbourShape,
   },
-  { golden: 'neighbour-dump-link', ours: dumpNeighbours({ link: tulle }), shape: neighbourShape },
+  { golden: 'neighbour-dump-tunnel', ours: dumpNeighbours({ link: tulle }), shape: neighbourShape },
   {
     golden: 'route-replace',
     ours: replaceRoute({
