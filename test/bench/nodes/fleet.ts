@@ -1,5 +1,5 @@
 // The cluster that the contenders find: nodes elsewhere, reached through a router, each with a /24.
-import { request } from 'node:http'
+import type { ApiObject } from '../../support/api-store.ts'
 
 /** The n-th node's /24 of 10.128.0.0/9: room for 32,768. */
 export const podCIDROf = (n: number): string => `10.${128 + (n >> 8)}.${n & 255}.0/24`
@@ -14,7 +14,7 @@ const macOf = (n: number): string => {
 }
 
 /** A Node as kubelet keeps it (12 KB with its images), and as Flannel has annotated it. */
-export const nodeObject = (name: string, n: number, address = addressOf(n)): object => ({
+export const nodeObject = (name: string, n: number, address = addressOf(n)): ApiObject => ({
   apiVersion: 'v1',
   kind: 'Node',
   metadata: {
@@ -48,53 +48,14 @@ const imagesOfNode = 50
 const condition = (type: string): object => ({
   type,
   status: type === 'Ready' ? 'True' : 'False',
-  lastHeartbeatTime: new Date().toISOString(),
   reason: 'KubeletHasSufficientResources',
 })
 
 /** What kubelet writes every few minutes, and what no route depends on. */
-export const heartbeat = (): object => ({
-  status: { conditions: [{ ...condition('MemoryPressure') }] },
+export const withHeartbeat = (node: ApiObject, beat: number): ApiObject => ({
+  ...node,
+  status: {
+    ...(node.status as object),
+    conditions: [{ ...condition('Ready'), lastHeartbeatTime: new Date(beat).toISOString() }],
+  },
 })
-
-/** The API, spoken to as any client does. */
-export class Api {
-  readonly #address: string
-  readonly #port: number
-
-  constructor(address: string, port: number) {
-    this.#address = address
-    this.#port = port
-  }
-
-  create = (node: object): Promise<void> => this.#send('POST', '', node)
-  remove = (name: string): Promise<void> => this.#send('DELETE', `/${name}`)
-  patchStatus = (name: string, patch: object): Promise<void> =>
-    this.#send('PATCH', `/${name}/status`, patch)
-
-  #send(method: string, path: string, body?: object): Promise<void> {
-    const text = body === undefined ? '' : JSON.stringify(body)
-    const type = method === 'PATCH' ? 'application/strategic-merge-patch+json' : 'application/json'
-    return new Promise((resolve, reject) => {
-      const sent = request(
-        {
-          host: this.#address,
-          port: this.#port,
-          method,
-          path: `/api/v1/nodes${path}`,
-          headers: { 'content-type': type, 'content-length': Buffer.byteLength(text) },
-        },
-        (answer) => {
-          answer.resume()
-          answer.on('end', () => {
-            const { statusCode = 0 } = answer
-            if (statusCode < 300) resolve()
-            else reject(new Error(`${method} ${path}: the API answered ${statusCode}`))
-          })
-        },
-      )
-      sent.on('error', reject)
-      sent.end(text)
-    })
-  }
-}
