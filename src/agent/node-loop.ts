@@ -1,6 +1,5 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { basename, dirname } from 'node:path/posix'
-import type { Prefix } from '../base/prefix.ts'
 import { conflictsOf } from '../overlay/conflicts.ts'
 import { podMtuBytes } from '../overlay/device.ts'
 import type { Self } from '../overlay/fabric.ts'
@@ -29,8 +28,6 @@ export type NodeLoopOptions = Pick<LoopOptions, 'clock' | 'random' | 'onError' |
   readonly self: () => Self | undefined
   /** Routes to other nodes are in the kernel. */
   readonly isFabricReady: () => boolean
-  /** Prefixes that are listed as never masqueraded in the network list. */
-  readonly exceptions: () => readonly Prefix[]
   /** Whether this process is the packaged executable, which can be installed. */
   readonly isPackaged: boolean
   readonly drift: Drift
@@ -104,13 +101,12 @@ export class NodeLoop {
   }
 
   #writeConflist(own: Self): void {
-    const { config, drift, exceptions } = this.#options
+    const { config, drift } = this.#options
     const { conflist: path, overlay, ipMasq, dataDir } = config
     if (path === undefined) return
     const text = conflistText({
       podCIDRs: own.podCIDRs,
       mtuBytes: podMtuBytes(own, overlay),
-      clusterCIDRs: exceptions(),
       ipMasq,
       dataDir,
     })

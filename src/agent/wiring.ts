@@ -1,4 +1,3 @@
-import type { Prefix } from '../base/prefix.ts'
 import type { NodeNews } from '../cluster/node-feed.ts'
 import type { KernelWatch } from '../kernel/event-stream.ts'
 import { FabricSocket } from '../kernel/fabric-socket.ts'
@@ -6,7 +5,6 @@ import type { Native } from '../kernel/native.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
 import { Sysctls } from '../kernel/sysctl.ts'
 import type { KubeClient } from '../kube/client.ts'
-import { clusterPrefixes } from '../overlay/cluster-prefixes.ts'
 import type { AgentStatus } from '../serve/agent-status.ts'
 import { AgentMetrics } from '../serve/metrics.ts'
 import type { Clock } from './clock.ts'
@@ -20,6 +18,8 @@ import { KnownLoop } from './known-loop.ts'
 import { Leases } from './leases.ts'
 import type { Log } from './log.ts'
 import type { Loop, LoopOptions } from './loop.ts'
+import { MasqueradeLoop } from './masquerade-loop.ts'
+import { isLossOfOurs } from './nftables-notices.ts'
 import { NodeLoop } from './node-loop.ts'
 import { NodeSourceKeeper } from './node-source.ts'
 import { OwnNative } from './own-native.ts'
@@ -57,6 +57,7 @@ export class Agent {
   readonly #fabric: FabricLoop
   readonly #host: HostLoop
   readonly #known: KnownLoop
+  readonly #masquerade: MasqueradeLoop
   readonly #node: NodeLoop
   readonly #leases: Leases
   readonly #report: ReportLoop | undefined
@@ -94,6 +95,14 @@ export class Agent {
       self: () => this.#fabric.self,
       drift: this.#drift,
     })
+    this.#masquerade = new MasqueradeLoop({
+      ...settings,
+      native: this.#own.native,
+      dataDir: config.dataDir,
+      overlay: config.overlay,
+      snapshot: this.#snapshot,
+      drift: this.#drift,
+    })
     const { nodeName, stateDir } = config
     this.#known = new KnownLoop({ ...settings, nodeName, stateDir, snapshot: this.#snapshot })
     this.#node = this.#makeNode(settings)
@@ -120,10 +129,13 @@ export class Agent {
       onRoute: (type, body) => {
         if (this.#fabric.notice(type, body)?.kind === 'sysctl') this.#host.loop.mark()
       },
-      onNftables: () => undefined,
+      onNftables: (type, body) => {
+        if (isLossOfOurs(type, body)) this.#masquerade.disturbed()
+      },
       onLost: () => {
         this.#parts.log.warn('kernel events were lost: everything is looked at')
         this.#fabric.eventsLost()
+        this.#masquerade.disturbed()
         this.#host.loop.mark()
       },
       onBroken: (refusal) => this.#failed('events', refusal),
@@ -141,6 +153,7 @@ export class Agent {
     await this.#source.close()
     for (const loop of this.#loops) await loop.stop()
     this.#known.work()
+    this.#masquerade.close()
     this.#fabricSocket.close()
     this.#route.close()
   }
@@ -171,7 +184,7 @@ export class Agent {
 
   get #loops(): readonly Loop[] {
     const report = this.#report ? [this.#report] : []
-    const all = [this.#fabric, this.#host, this.#node, this.#known, ...report]
+    const all = [this.#fabric, this.#masquerade, this.#host, this.#node, this.#known, ...report]
     return all.map(({ loop }) => loop)
   }
 
@@ -217,7 +230,6 @@ export class Agent {
       snapshot: this.#snapshot,
       self: () => this.#fabric.self,
       isFabricReady: () => this.#fabric.isReady,
-      exceptions: () => this.#exceptions(),
       drift: this.#drift,
       findings: this.#findings,
       onReady: () => this.#report?.loop.mark(),
@@ -236,10 +248,6 @@ export class Agent {
     })
   }
 
-  #exceptions(): readonly Prefix[] {
-    return clusterPrefixes(this.#snapshot.nodes.values(), this.#parts.config.overlay)
-  }
-
   #onConverged(seconds: number): void {
     this.metrics.observeConvergence(seconds)
     const lastAt = new Date(this.#parts.clock.date()).toISOString()
@@ -252,6 +260,7 @@ export class Agent {
     if (this.#snapshot.using !== before) this.#fabric.sourceChanged()
     if (changed.size === 0) return
     this.#fabric.nodesChanged(changed)
+    this.#masquerade.loop.mark()
     this.#node.loop.mark()
     if (from === 'live') this.#known.mark()
   }
