@@ -5,8 +5,6 @@ export type ConflistWish = {
   readonly podCIDRs: readonly Prefix[]
   readonly mtuBytes: number
   readonly ipMasq: boolean
-  /** What is never masqueraded. */
-  readonly clusterCIDRs: readonly Prefix[]
   readonly dataDir: string
 }
 
@@ -14,21 +12,20 @@ export const defaultDataDir = '/var/lib/cni/tulle'
 
 /**
  * The network list of this node (CNI 1.0.0, which every runtime of today reads): one range set a
- * family, so that a pod has an address of each.
+ * family, so that a pod has an address of each. What is inside the cluster, and so not masqueraded,
+ * stands in nftables: it changes with every node, and pods that run must not miss that.
  */
 export function conflistText(wish: ConflistWish): string {
-  const { podCIDRs, mtuBytes, ipMasq, clusterCIDRs, dataDir } = wish
+  const { podCIDRs, mtuBytes, ipMasq, dataDir } = wish
   const families = ([4, 6] as const).filter((family) => ofFamily(podCIDRs, family).length > 0)
   const ranges = families.map((family) =>
     ofFamily(podCIDRs, family).map((prefix) => ({ subnet: formatPrefix(prefix) })),
   )
-  const exceptions = clusterCIDRs.map(formatPrefix)
   const plugin = {
     type: 'tulle',
     mode: 'routed',
     mtu: mtuBytes,
     ipMasq,
-    ...(ipMasq && exceptions.length > 0 ? { nonMasqueradeCIDRs: exceptions } : {}),
     capabilities: {
       ips: true,
       ipRanges: true,

@@ -1,6 +1,5 @@
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, type FSWatcher, readdirSync, readFileSync, statSync, watch } from 'node:fs'
 import { basename, dirname } from 'node:path/posix'
-import type { Prefix } from '../base/prefix.ts'
 import { conflictsOf } from '../overlay/conflicts.ts'
 import { podMtuBytes } from '../overlay/device.ts'
 import type { Self } from '../overlay/fabric.ts'
@@ -29,8 +28,6 @@ export type NodeLoopOptions = Pick<LoopOptions, 'clock' | 'random' | 'onError' |
   readonly self: () => Self | undefined
   /** Routes to other nodes are in the kernel. */
   readonly isFabricReady: () => boolean
-  /** Prefixes that are listed as never masqueraded in the network list. */
-  readonly exceptions: () => readonly Prefix[]
   /** Whether this process is the packaged executable, which can be installed. */
   readonly isPackaged: boolean
   readonly drift: Drift
@@ -49,6 +46,7 @@ export class NodeLoop {
   readonly #options: NodeLoopOptions
   #written: string | undefined
   #isReady = false
+  #watcher: FSWatcher | undefined
 
   constructor(options: NodeLoopOptions) {
     this.#options = options
@@ -67,6 +65,10 @@ export class NodeLoop {
     })
   }
 
+  close(): void {
+    this.#watcher?.close()
+  }
+
   get isReady(): boolean {
     return this.#isReady
   }
@@ -75,6 +77,7 @@ export class NodeLoop {
     const { self, isFabricReady, findings, onReady } = this.#options
     const own = self()
     if (!own || !isFabricReady()) return
+    this.#watchFolder()
     const found = this.#obstacles(own)
     findings.tell('node', found)
     if (found.some(({ severity }) => severity === 'error')) return
@@ -83,6 +86,20 @@ export class NodeLoop {
     if (this.#isReady) return
     this.#isReady = true
     onReady()
+  }
+
+  /** A list of somebody else's that goes, or ours, is no matter of half a minute. */
+  #watchFolder(): void {
+    const { conflist } = this.#options.config
+    if (conflist === undefined || this.#watcher) return
+    const folder = dirname(conflist)
+    makeFolder(folder)
+    try {
+      this.#watcher = watch(folder, () => this.loop.mark())
+      this.#watcher.on('error', () => this.#watcher?.close())
+    } catch {
+      // Out of inotify watches, say: the next resync looks.
+    }
   }
 
   #obstacles(own: Self): readonly Found[] {
@@ -104,13 +121,12 @@ export class NodeLoop {
   }
 
   #writeConflist(own: Self): void {
-    const { config, drift, exceptions } = this.#options
+    const { config, drift } = this.#options
     const { conflist: path, overlay, ipMasq, dataDir } = config
     if (path === undefined) return
     const text = conflistText({
       podCIDRs: own.podCIDRs,
       mtuBytes: podMtuBytes(own, overlay),
-      clusterCIDRs: exceptions(),
       ipMasq,
       dataDir,
     })

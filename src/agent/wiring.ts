@@ -1,4 +1,3 @@
-import type { Prefix } from '../base/prefix.ts'
 import type { NodeNews } from '../cluster/node-feed.ts'
 import type { KernelWatch } from '../kernel/event-stream.ts'
 import { FabricSocket } from '../kernel/fabric-socket.ts'
@@ -7,10 +6,10 @@ import type { Native } from '../kernel/native.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
 import { Sysctls } from '../kernel/sysctl.ts'
 import type { KubeClient } from '../kube/client.ts'
-import { clusterPrefixes } from '../overlay/cluster-prefixes.ts'
 import type { AgentStatus } from '../serve/agent-status.ts'
 import { AgentMetrics } from '../serve/metrics.ts'
 import type { Clock } from './clock.ts'
+import { CollectLoop } from './collect-loop.ts'
 import type { AgentConfig } from './config.ts'
 import { Drift } from './drift.ts'
 import { FabricLoop } from './fabric-loop.ts'
@@ -19,8 +18,11 @@ import { HostLoop } from './host-loop.ts'
 import { listenToKernel } from './kernel-events.ts'
 import { KnownLoop } from './known-loop.ts'
 import { Leases } from './leases.ts'
+import { lookForLeavings, runDel } from './leavings.ts'
 import type { Log } from './log.ts'
 import type { Loop, LoopOptions } from './loop.ts'
+import { MasqueradeLoop } from './masquerade-loop.ts'
+import { lossOf } from './nftables-notices.ts'
 import { NodeLoop } from './node-loop.ts'
 import { NodeSourceKeeper } from './node-source.ts'
 import { OwnNative } from './own-native.ts'
@@ -60,7 +62,9 @@ export class Agent {
   readonly #host: HostLoop
   readonly #known: KnownLoop
   readonly #pods: PodLoop
+  readonly #masquerade: MasqueradeLoop
   readonly #node: NodeLoop
+  readonly #collect: CollectLoop
   readonly #leases: Leases
   readonly #report: ReportLoop | undefined
   readonly metrics = new AgentMetrics()
@@ -97,6 +101,14 @@ export class Agent {
       self: () => this.#fabric.self,
       drift: this.#drift,
     })
+    this.#masquerade = new MasqueradeLoop({
+      ...settings,
+      native: this.#own.native,
+      dataDir: config.dataDir,
+      overlay: config.overlay,
+      snapshot: this.#snapshot,
+      drift: this.#drift,
+    })
     const { nodeName, stateDir } = config
     this.#known = new KnownLoop({ ...settings, nodeName, stateDir, snapshot: this.#snapshot })
     this.#pods = new PodLoop({
@@ -108,6 +120,7 @@ export class Agent {
       drift: this.#drift,
     })
     this.#node = this.#makeNode(settings)
+    this.#collect = this.#makeCollect(settings)
     this.#source = new NodeSourceKeeper({
       config,
       clock,
@@ -132,16 +145,22 @@ export class Agent {
         if (this.#fabric.notice(type, body)?.kind === 'sysctl') this.#host.loop.mark()
         this.#pods.notice(type, body)
       },
-      onNftables: () => this.#pods.loop.mark(),
+      onNftables: (type, body) => {
+        const loss = lossOf(type, body)
+        if (loss === 'shared') this.#masquerade.disturbed()
+        if (loss) this.#pods.loop.mark()
+      },
       onLost: () => {
         this.#parts.log.warn('kernel events were lost: everything is looked at')
         this.#fabric.eventsLost()
+        this.#masquerade.disturbed()
         this.#host.loop.mark()
         this.#pods.loop.mark()
       },
       onBroken: (refusal) => this.#failed('events', refusal),
     })
     this.#pods.loop.mark()
+    if (this.#parts.isPackaged) this.#collect.loop.mark()
     this.#source.open()
     this.#waitForSource()
   }
@@ -155,6 +174,8 @@ export class Agent {
     await this.#source.close()
     for (const loop of this.#loops) await loop.stop()
     this.#known.work()
+    this.#masquerade.close()
+    this.#node.close()
     this.#fabricSocket.close()
     this.#route.close()
   }
@@ -185,8 +206,8 @@ export class Agent {
 
   get #loops(): readonly Loop[] {
     const report = this.#report ? [this.#report] : []
-    const all = [this.#fabric, this.#host, this.#pods, this.#node, this.#known, ...report]
-    return all.map(({ loop }) => loop)
+    const ofNode = [this.#fabric, this.#masquerade, this.#pods, this.#host, this.#node]
+    return [...ofNode, this.#known, this.#collect, ...report].map(({ loop }) => loop)
   }
 
   #loopSettings(): LoopSettings {
@@ -231,10 +252,21 @@ export class Agent {
       snapshot: this.#snapshot,
       self: () => this.#fabric.self,
       isFabricReady: () => this.#fabric.isReady,
-      exceptions: () => this.#exceptions(),
       drift: this.#drift,
       findings: this.#findings,
       onReady: () => this.#report?.loop.mark(),
+    })
+  }
+
+  #makeCollect(settings: LoopSettings): CollectLoop {
+    const { config, native, log } = this.#parts
+    const place = { native, route: this.#route, dataDir: config.dataDir }
+    return new CollectLoop({
+      ...settings,
+      look: () => lookForLeavings(place),
+      del: (attachment) => runDel(process.execPath, attachment, config),
+      onCollected: ({ container, ifname, link }) =>
+        log.info({ container, ifname, link }, 'collected what a gone pod left'),
     })
   }
 
@@ -250,10 +282,6 @@ export class Agent {
     })
   }
 
-  #exceptions(): readonly Prefix[] {
-    return clusterPrefixes(this.#snapshot.nodes.values(), this.#parts.config.overlay)
-  }
-
   #onConverged(seconds: number): void {
     this.metrics.observeConvergence(seconds)
     const lastAt = new Date(this.#parts.clock.date()).toISOString()
@@ -266,6 +294,7 @@ export class Agent {
     if (this.#snapshot.using !== before) this.#fabric.sourceChanged()
     if (changed.size === 0) return
     this.#fabric.nodesChanged(changed)
+    this.#masquerade.loop.mark()
     this.#node.loop.mark()
     if (from === 'live') this.#known.mark()
   }

@@ -121,6 +121,11 @@ export class FabricSocket {
     return refusals
   }
 
+  /** Names of the devices of ours that are there. */
+  deviceNames(): readonly string[] {
+    return this.#devices().map(({ name }) => name)
+  }
+
   /** Removes our devices, and with them everything that is on them. */
   dropDevices(): void {
     for (const { name } of this.#devices()) this.#place.route.deleteLink(name)
@@ -130,6 +135,11 @@ export class FabricSocket {
   dropAll(): readonly ApplyRefusal[] {
     this.dropDevices()
     return this.apply(changesBetween(new Map(), this.observe([]).entries))
+  }
+
+  /** Nothing of ours is there. */
+  isEmpty(): boolean {
+    return this.#devices().length === 0 && this.observe([]).entries.size === 0
   }
 
   close(): void {

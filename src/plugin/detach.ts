@@ -11,7 +11,7 @@ import { removeExtras } from './extras.ts'
 import { dropBridge, dropOwnLink, ownLink } from './host.ts'
 import { dropUnadopted, hostLocalFolder, sharesDirectory } from './host-local.ts'
 import { ifbsThere } from './ifbs.ts'
-import { dropIdleOverlay } from './overlay.ts'
+import { dropIdleOverlay, dropLostOverlay } from './overlay.ts'
 
 type Kernel = { readonly host: RouteSocket; readonly filter: FilterSocket }
 
@@ -41,6 +41,7 @@ export function detach(call: Call): void {
     dropIdleOverlay(call, store, kernel.filter)
     return attachment !== undefined
   })
+  if (isKnown === undefined) dropLostOverlay(call, kernel.filter)
   if (!isKnown && isHostLocal(call.config.ipam)) dropUnadopted(call)
   const ifbs = isKnown ? doomed : ifbsThere(host, call.id)
   host.deleteLinks(link === undefined ? ifbs : [...ifbs, link])

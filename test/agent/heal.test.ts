@@ -34,8 +34,12 @@ const ofSysctls = ({ host }: Member): string =>
     .map((key) => host.netns.exec(['sysctl', '-n', key]).stdout)
     .join('')
 
+const ofNftables = ({ host }: Member): string =>
+  host.netns.exec(['nft', 'list', 'table', 'inet', 'tulle']).stdout
+
 const everything = (member: Member): string =>
   [
+    ofNftables(member),
     ofRoutes(member, 4),
     ofRoutes(member, 6),
     ofForwarding(member),
@@ -136,6 +140,13 @@ const damages: readonly Damage[] = [
     why: 'a learnt entry switched on',
     act: ip('link', 'set', 'tulle.1', 'type', 'vxlan', 'id', '1', 'learning'),
     kind: 'device',
+  },
+  { why: 'our table', act: run('nft', 'delete', 'table', 'inet', 'tulle'), kind: 'nftables' },
+  { why: 'every table', act: run('nft', 'flush', 'ruleset'), kind: 'nftables' },
+  {
+    why: 'what is inside the cluster',
+    act: run('nft', 'flush', 'set', 'inet', 'tulle', 'cluster4'),
+    kind: 'nftables',
   },
   { why: 'forwarding', act: run('sysctl', '-wq', 'net.ipv4.ip_forward=0'), kind: 'sysctl' },
   {

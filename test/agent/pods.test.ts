@@ -139,8 +139,9 @@ test('pods that come and go are no drift, and what a DEL takes stays away', (t) 
     const runsOf = async (): Promise<number> =>
       (await agent.status()).loops.find(({ name }) => name === 'pods')?.runs ?? 0
     const runs = await runsOf()
-    netns.exec(['nft', 'add', 'table', 'inet', 'odd'])
-    netns.exec(['nft', 'delete', 'table', 'inet', 'odd'])
+    const odd = ['route', 'add', '10.9.9.9/32', 'dev', 'eth0', 'proto', '116'] as const
+    netns.ip(...odd)
+    netns.ip('route', 'del', '10.9.9.9/32')
     await until('another look at the pods', async () => (await runsOf()) > runs)
     t.equal(netns.ip('route', 'show', 'proto', '116'), '')
     t.notMatch(netns.exec(['nft', 'list', 'ruleset']).stdout, pods[0]?.name ?? 'pod')

@@ -36,8 +36,9 @@ export class RunningAgent {
   #process: ChildProcess | undefined
   #lines: string[] = []
 
-  constructor(netns: Netns, nodeName: string, words: readonly string[]) {
-    this.folder = mkdtempSync(join(tmpdir(), 'tt-agent-'))
+  /** @param disk the folder of an earlier agent, to begin with what it left */
+  constructor(netns: Netns, nodeName: string, words: readonly string[], disk?: string) {
+    this.folder = disk ?? mkdtempSync(join(tmpdir(), 'tt-agent-'))
     this.#netns = netns
     const at = (name: string): string => join(this.folder, name)
     const own = ['--node-name', nodeName, '--run-dir', at('run'), '--state-dir', at('state')]
