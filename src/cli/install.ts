@@ -108,7 +108,7 @@ function stateOf(dir: string, name: string): State {
   if (!found) return 'absent'
   const isOurs =
     name === ownName
-      ? found.isFile() && isTulle(path)
+      ? found.isFile() && isOwnExecutable(path)
       : found.isSymbolicLink() && readlinkSync(path) === ownName
   return isOurs ? 'ours' : 'foreign'
 }
@@ -196,7 +196,7 @@ function copyInto(fd: number, source: string): void {
     for (let at = 0; at < chunk.length; ) at += writeSync(fd, chunk, at)
 }
 
-function isSameFile(left: string, right: string): boolean {
+export function isSameFile(left: string, right: string): boolean {
   const [one, other] = [statSync(left), statSync(right)]
   if (one.ino === other.ino && one.dev === other.dev) return true
   if (one.size !== other.size) return false
@@ -208,7 +208,7 @@ function isSameFile(left: string, right: string): boolean {
 /** In every release's first lines (its about line), and so in every executable of ours. */
 const mark = 'CNI tulle plugin v'
 
-function isTulle(path: string): boolean {
+export function isOwnExecutable(path: string): boolean {
   let end = Buffer.alloc(0)
   for (const chunk of chunksOf(path)) {
     const text = Buffer.concat([end, chunk])

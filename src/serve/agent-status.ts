@@ -1,5 +1,5 @@
-// What the agent answers at GET /status on its unix socket, as JSON. Addresses and prefixes are text
-// ("10.0.0.1", "10.244.1.0/24"), times are ISO 8601 in UTC.
+// What the agent answers at GET /status on its unix socket, as JSON. Addresses and prefixes are
+// text ("10.0.0.1", "10.244.1.0/24"), times are ISO 8601 in UTC.
 
 export const statusSocketPath = '/run/tulle/agent.sock'
 
