@@ -121,7 +121,9 @@ function nodeUnreachable({ peer, pods }: PeerResult, numbers: TunnelNumbers): Di
     check: 'node-unreachable',
     severity: 'error',
     found: `${peer} answers nothing: neither on its node address${ways}`,
-    meaning: 'the node is down, nothing of the network between us passes, or no agent runs on it',
+    meaning:
+      `the node is down, nothing passes between us, no agent runs on it, or a firewall drops UDP ` +
+      `${numbers.probePort} there`,
     remedy:
       `see whether the node is up and "ping" reaches it; if so, look at its agent, and let UDP ` +
       `${numbers.probePort} and ${numbers.port} pass between the nodes`,
