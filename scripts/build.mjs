@@ -28,6 +28,7 @@ const bundles = [
   { name: 'chained', entry: 'plugin/main-chained.ts' },
   { name: 'loopback', entry: 'plugin/main-loopback.ts' },
   { name: 'cli', entry: 'cli/main.ts' },
+  { name: 'agent', entry: 'agent/main.ts' },
   { name: 'ipam', entry: 'plugin/main-ipam.ts' },
   { name: 'flannel', entry: 'plugin/main-flannel.ts' },
 ]
@@ -44,9 +45,12 @@ const step = (what) => process.stderr.write(`build: ${what}\n`)
 function compileNative() {
   step('native part')
   const include = path.join(root, 'node_modules/node-api-headers/include')
-  const source = path.join(root, 'src/kernel/native/tulle.c')
+  const folder = path.join(root, 'src/kernel/native')
+  const sources = ['tulle.c', 'watch.c'].map((file) => path.join(folder, file))
   const flags = ['-O2', '-Wall', '-Wextra', '-Werror', '-shared', '-fPIC', '-s', '-I', include]
-  execFileSync('gcc', [...flags, '-o', path.join(dist, 'tulle.node'), source], { stdio: 'inherit' })
+  execFileSync('gcc', [...flags, '-o', path.join(dist, 'tulle.node'), ...sources], {
+    stdio: 'inherit',
+  })
 }
 
 const common = {

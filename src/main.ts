@@ -2,6 +2,7 @@ import { writeSync } from 'node:fs'
 import { basename } from 'node:path/posix'
 import { getAsset, getRawAsset } from 'node:sea'
 import { Script } from 'node:vm'
+import type { AgentCall } from './agent/main.ts'
 import type { ToolCall } from './cli/command.ts'
 import { code, formatFault } from './cni/fault.ts'
 import { formatVersions, newestVersion } from './cni/version.ts'
@@ -102,8 +103,15 @@ function keepCache(script: Script): void {
 function runCommand(words: readonly string[]): void {
   if (words.length === 0) writeSync(2, aboutLine())
   else if (words[0] === '--version') writeSync(1, `tulle ${TULLE_VERSION}\n`)
+  else if (words[0] === 'agent') runAgent(words.slice(1))
   else void runTool(words)
 }
+
+/** Goes on after this returns, until it is told to stop. */
+function runAgent(words: readonly string[]): void {
+  load<Agent>('agent').exported.main?.({ loadNative, version: TULLE_VERSION, words })
+}
+type Agent = (called: AgentCall) => void
 
 /** The operator's tool. It is told the names, as this is the one place that has the list. */
 async function runTool(words: readonly string[]): Promise<void> {

@@ -1,16 +1,7 @@
-import {
-  closeSync,
-  linkSync,
-  lstatSync,
-  openSync,
-  readlinkSync,
-  readSync,
-  renameSync,
-  statSync,
-  unlinkSync,
-  writeSync,
-} from 'node:fs'
+import { linkSync, lstatSync, readlinkSync, renameSync, unlinkSync } from 'node:fs'
 import { makeFolder } from '../store/database.ts'
+import { replaceLink, syncFolder } from '../store/durable.ts'
+import { installExecutable, isTulle, ownName } from '../store/executable.ts'
 import {
   type Command,
   type Desk,
@@ -20,10 +11,7 @@ import {
   textOf,
   UsageFault,
 } from './command.ts'
-import { replaceFile, replaceLink, syncFolder } from './durable.ts'
 
-/** The file's own name; every other name is a symbolic link to it. */
-const ownName = 'tulle'
 const keptEnding = '.before-tulle'
 const dirOption = {
   type: 'string',
@@ -82,7 +70,7 @@ function runInstall(desk: Desk): number {
   }
   refuseKeptTwice(dir, foreign)
   const kept = foreign.map((name) => keep(dir, name))
-  const deeds = [...kept, ...installFile(dir), ...names.flatMap((name) => installLink(dir, name))]
+  const deeds = [...kept, ...installedFile(dir), ...names.flatMap((name) => installLink(dir, name))]
   return report(desk, dir, deeds)
 }
 
@@ -108,7 +96,7 @@ function stateOf(dir: string, name: string): State {
   if (!found) return 'absent'
   const isOurs =
     name === ownName
-      ? found.isFile() && isOwnExecutable(path)
+      ? found.isFile() && isTulle(path)
       : found.isSymbolicLink() && readlinkSync(path) === ownName
   return isOurs ? 'ours' : 'foreign'
 }
@@ -132,13 +120,9 @@ function keep(dir: string, name: string): Deed {
   return { path: kept, did: `kept, was ${name}` }
 }
 
-function installFile(dir: string): readonly Deed[] {
-  const path = `${dir}/${ownName}`
-  const source = process.execPath
-  const there = lstatSync(path, { throwIfNoEntry: false })
-  if (there?.isFile() && isSameFile(source, path)) return []
-  replaceFile(path, 0o755, (fd) => copyInto(fd, source))
-  return [{ path, did: there ? 'replaced' : 'copied' }]
+function installedFile(dir: string): readonly Deed[] {
+  const did = installExecutable(dir)
+  return did ? [{ path: `${dir}/${ownName}`, did }] : []
 }
 
 function installLink(dir: string, name: string): readonly Deed[] {
@@ -172,48 +156,4 @@ function report({ values, print }: Desk, dir: string, deeds: readonly Deed[]): n
   else if (deeds.length === 0) print(`${dir}: nothing to change\n`)
   else print(deeds.map(({ path, did }) => `${path}: ${did}\n`).join(''))
   return 0
-}
-
-const chunkBytes = 1 << 20
-
-/** The file's bytes, chunk by chunk; the chunk is valid until the next one is asked for. */
-function* chunksOf(path: string): Generator<Buffer> {
-  const fd = openSync(path, 'r')
-  const chunk = Buffer.alloc(chunkBytes)
-  try {
-    for (;;) {
-      const length = readSync(fd, chunk)
-      if (length === 0) return
-      yield chunk.subarray(0, length)
-    }
-  } finally {
-    closeSync(fd)
-  }
-}
-
-function copyInto(fd: number, source: string): void {
-  for (const chunk of chunksOf(source))
-    for (let at = 0; at < chunk.length; ) at += writeSync(fd, chunk, at)
-}
-
-export function isSameFile(left: string, right: string): boolean {
-  const [one, other] = [statSync(left), statSync(right)]
-  if (one.ino === other.ino && one.dev === other.dev) return true
-  if (one.size !== other.size) return false
-  const rest = chunksOf(right)
-  for (const chunk of chunksOf(left)) if (rest.next().value?.equals(chunk) !== true) return false
-  return true
-}
-
-/** In every release's first lines (its about line), and so in every executable of ours. */
-const mark = 'CNI tulle plugin v'
-
-export function isOwnExecutable(path: string): boolean {
-  let end = Buffer.alloc(0)
-  for (const chunk of chunksOf(path)) {
-    const text = Buffer.concat([end, chunk])
-    if (text.includes(mark)) return true
-    end = Buffer.from(text.subarray(-mark.length))
-  }
-  return false
 }

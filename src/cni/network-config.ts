@@ -1,5 +1,6 @@
 import type { BandwidthKeys, BandwidthSources } from './bandwidth.ts'
 import type { FirewallConfig } from './firewall.ts'
+import type { OverlayConfig } from './overlay.ts'
 import type { PortMapConfig, PortMappingConfig } from './port-mappings.ts'
 import type { TuningConfig } from './tuning.ts'
 import type { CniVersion } from './version.ts'
@@ -87,6 +88,7 @@ export type NetworkConfig = PluginConfigs & {
   readonly delegate?: Readonly<Record<string, unknown>>
   readonly dns?: Dns
   readonly ipam?: IpamConfig
+  readonly overlay?: OverlayConfig
   readonly runtimeConfig?: RuntimeConfig
   readonly args?: {
     readonly cni?: TuningConfig & { readonly ips?: readonly string[] }

@@ -2,6 +2,8 @@
 // the error text. scripts/build.mjs compiles this into generated/validate-config.js (ajv
 // standalone), so nothing is compiled at run time.
 
+import { overlaySchema } from './overlay.ts'
+
 const cidrList = {
   type: 'array',
   description: 'a list of networks such as ["10.0.0.0/8", "fd00::/8"]',
@@ -242,6 +244,7 @@ export const configSchema = {
     delegate: { type: 'object', description: 'an object, the plugin that flannel calls' },
     dns: dnsSchema,
     ipam,
+    overlay: overlaySchema,
     runtimeConfig,
     args: {
       type: ['object', 'null'],

@@ -1,7 +1,9 @@
+import type { Prefix } from '../base/prefix.ts'
 import type { Query } from '../wire/netlink/message.ts'
 import { type Element, putElement } from '../wire/nft/set.ts'
 import type { ChainName, TableName } from '../wire/nft/table.ts'
 import { type Attachment, nameOf } from './attachment.ts'
+import { clusterComment, clusterElements } from './cluster.ts'
 import { type Extras, elementsOfExtras } from './extras.ts'
 import { circleChainOf, elementsOf, inetTable, ownChainOf } from './ruleset.ts'
 
@@ -23,6 +25,13 @@ export const holdingOfExtras = (extras: Extras): Holding => ({
   name: nameOf(extras),
   elements: elementsOfExtras(extras),
   chains: [circleChainOf(extras)].flatMap((it) => it ?? []),
+})
+
+/** What is inside the cluster, for all attachments together. */
+export const holdingOfCluster = (prefixes: readonly Prefix[]): Holding => ({
+  name: clusterComment,
+  elements: clusterElements(inetTable, prefixes),
+  chains: [],
 })
 
 /** Everything that the tables must hold for these attachments; what is there already stays. */

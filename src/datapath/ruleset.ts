@@ -15,6 +15,7 @@ import {
   type TableName,
 } from '../wire/nft/table.ts'
 import { type Attachment, nameOf } from './attachment.ts'
+import { clusterRules, clusterSets } from './cluster.ts'
 import type { Extras } from './extras.ts'
 import { circleRules, fenceChain, fenceRules, fenceSets, forwardRules } from './fence.ts'
 import { ingressRules, ownAddressRules, ownMacRules, ownNeighbourRules } from './guard-rules.ts'
@@ -55,6 +56,7 @@ type SetShape = {
   readonly key: readonly KeyType[]
   readonly verdicts: boolean
   readonly value?: readonly KeyType[]
+  readonly interval?: true
 }
 
 /**
@@ -74,7 +76,7 @@ const masqueradeSets: readonly SetShape[] = [
 ]
 const setShapes = ({ family }: TableName): readonly SetShape[] =>
   family === 'inet'
-    ? [...guardSets, ...masqueradeSets, ...hostPortSetShapes, ...fenceSets]
+    ? [...guardSets, ...masqueradeSets, ...hostPortSetShapes, ...fenceSets, ...clusterSets]
     : guardSets
 export const setsOf = (table: TableName): readonly string[] =>
   setShapes(table).map(({ set }) => set)
@@ -122,7 +124,7 @@ function natChains(table: TableName): readonly Chain[] {
     { name: named(translatedChain), rules: throughHostPortRules() },
     {
       name: nat('postrouting', 'postrouting', 100),
-      rules: [...translatedRules(), ...masqueradeRules()],
+      rules: [...translatedRules(), ...clusterRules(), ...masqueradeRules()],
     },
   ]
 }

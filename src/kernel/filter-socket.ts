@@ -18,6 +18,7 @@ import {
   getSet,
   newElement,
   type ObservedElement,
+  type SetName,
 } from '../wire/nft/set.ts'
 import {
   type ChainName,
@@ -32,13 +33,7 @@ import {
 import { ElementTaken } from './element-taken.ts'
 import type { Native } from './native.ts'
 import { NETLINK_NETFILTER, NetlinkSocket } from './netlink-socket.ts'
-import { errno, KernelRefusal } from './refusal.ts'
-
-type Refusal = {
-  readonly at: number
-  readonly errno: number
-  readonly kernelText: string | undefined
-}
+import { type BatchRefusal, errno, KernelRefusal, refusedBatch } from './refusal.ts'
 
 /**
  * Each try answers what the one before it was refused for; a node has at most a few who make the
@@ -98,7 +93,7 @@ export class FilterSocket {
       if (!refusal) return
       if (refusal.errno === errno.EEXIST) this.#dropStale(holding)
       else if (refusal.errno === errno.ENOENT) whenLost((all) => this.#replaceOutdated(base, all))
-      else throw this.#refused(`add nftables elements of ${name}`, refusal)
+      else throw refusedBatch(`add nftables elements of ${name}`, refusal)
     }
     throw new KernelRefusal({
       what:
@@ -123,10 +118,10 @@ export class FilterSocket {
     if (elements.length === 0) return
     const refusal = this.#commit(elements.map(deleteElement))
     if (!refusal) return
-    if (refusal.errno !== errno.ENOENT) throw this.#refused('delete nftables elements', refusal)
+    if (refusal.errno !== errno.ENOENT) throw refusedBatch('delete nftables elements', refusal)
     for (const element of elements) {
       const one = this.#commit([deleteElement(element)])
-      if (one && one.errno !== errno.ENOENT) throw this.#refused('delete an nftables element', one)
+      if (one && one.errno !== errno.ENOENT) throw refusedBatch('delete an nftables element', one)
     }
   }
 
@@ -135,6 +130,23 @@ export class FilterSocket {
     return this.#every((table, { set, key, comment }) =>
       comment !== undefined && isChosen(comment) ? [{ ...table, set, key }] : [],
     )
+  }
+
+  /** None where there is no such set. */
+  elementsIn(name: SetName): readonly ObservedElement[] {
+    return this.#absentAsEmpty(() =>
+      this.#socket
+        .ask(`list nftables set ${name.set}`, dumpElements(name))
+        .flatMap(({ body }) => decodeElements(body)),
+    )
+  }
+
+  /** Some out and others in, in one batch; false if what was there has changed meanwhile. */
+  swapElements(gone: readonly Element[], come: readonly Element[]): boolean {
+    const refusal = this.#commit([...gone.map(deleteElement), ...come.map(newElement)])
+    if (!refusal) return true
+    if (refusal.errno === errno.ENOENT || refusal.errno === errno.EEXIST) return false
+    throw refusedBatch('change nftables elements', refusal)
   }
 
   /** Shared chains that no element jumps to any more are removed; the kernel knows which. */
@@ -154,7 +166,7 @@ export class FilterSocket {
     if (standing.length === 0) return
     const refusal = this.#commit(standing.map(deleteTable), generation)
     if (refusal && refusal.errno !== errno.ERESTART)
-      throw this.#refused('delete empty nftables tables', refusal)
+      throw refusedBatch('delete empty nftables tables', refusal)
   }
 
   /** Elements that the attachment should have and the kernel lacks. */
@@ -212,7 +224,7 @@ export class FilterSocket {
   }
 
   /** The tables that are not there, filled, and the attachment's own elements in those that are. */
-  #makeTables(holding: Holding, base: Base, all: readonly Holding[]): Refusal | undefined {
+  #makeTables(holding: Holding, base: Base, all: readonly Holding[]): BatchRefusal | undefined {
     const others = all.filter(({ name }) => name !== holding.name)
     const kept = base.needed.filter((table) => !base.lost.includes(table))
     const own = holding.elements.filter(({ family }) => kept.some((it) => it.family === family))
@@ -236,12 +248,12 @@ export class FilterSocket {
         ...fillQueries([table], all),
       ])
       if (refusal && refusal.errno !== errno.ENOENT)
-        throw this.#refused(`replace nftables table ${table.family} ${table.table}`, refusal)
+        throw refusedBatch(`replace nftables table ${table.family} ${table.table}`, refusal)
     }
   }
 
   /** One batch, or several for a large node: the socket's buffer ends a batch. */
-  #commitParts(changes: readonly Query[]): Refusal | undefined {
+  #commitParts(changes: readonly Query[]): BatchRefusal | undefined {
     for (let at = 0; at < changes.length; at += changesPerBatch) {
       const refusal = this.#commit(changes.slice(at, at + changesPerBatch))
       if (refusal) return refusal
@@ -260,18 +272,13 @@ export class FilterSocket {
     if (uses === undefined || uses > rules) return
     const refusal = this.#commit(dropChain(name))
     if (refusal && refusal.errno !== errno.EBUSY && refusal.errno !== errno.ENOENT)
-      throw this.#refused(`delete nftables chain ${name.chain}`, refusal)
+      throw refusedBatch(`delete nftables chain ${name.chain}`, refusal)
   }
 
   #every<T>(select: (table: TableName, element: ObservedElement) => readonly T[]): readonly T[] {
     return tables.flatMap((table) =>
       setsOf(table).flatMap((set) =>
-        this.#absentAsEmpty(() =>
-          this.#socket
-            .ask(`list nftables set ${set}`, dumpElements({ ...table, set }))
-            .flatMap(({ body }) => decodeElements(body))
-            .flatMap((element) => select(table, element)),
-        ),
+        this.elementsIn({ ...table, set }).flatMap((element) => select(table, element)),
       ),
     )
   }
@@ -285,11 +292,7 @@ export class FilterSocket {
     }
   }
 
-  #commit(changes: readonly Query[], generation?: number): Refusal | undefined {
+  #commit(changes: readonly Query[], generation?: number): BatchRefusal | undefined {
     return this.#socket.commitBatch(nftBatch(changes, generation))[0]
-  }
-
-  #refused(what: string, { errno: number, kernelText }: Refusal): KernelRefusal {
-    return new KernelRefusal({ what, errno: number, kernelText })
   }
 }

@@ -15,7 +15,25 @@ export type Native = {
   readonly writeIn: (netnsFd: number, path: string, text: string) => number
   readonly lock: (fd: number, how: number, limitMilliseconds: number) => number
   readonly exit: (code: number) => never
-} & Spaces
+} & Spaces &
+  Watching
+
+/** An open wait for a socket (native/watch.c). */
+declare const watchBrand: unique symbol
+export type WatchHandle = { readonly [watchBrand]: true }
+
+/**
+ * `watch` calls `onReadable` from the event loop, once; again after each `arm`. It keeps the
+ * process alive until `unwatch`, which has ended its thread when it returns.
+ */
+type Watching = {
+  readonly watch: (socketFd: number, onReadable: () => void) => WatchHandle | number
+  readonly arm: (handle: WatchHandle) => number
+  readonly unwatch: (handle: WatchHandle) => number
+  readonly joinGroup: (socketFd: number, group: number) => number
+  /** nl_pid of a netlink socket: > 2³¹ for all but a process's first. */
+  readonly portId: (socketFd: number) => number
+}
 
 /**
  * unshare(2), setns(2), mount(2), umount2(2) with MNT_DETACH, for this thread: only for a process

@@ -61,6 +61,11 @@ export class NetlinkSocket {
     return typeof cookie === 'bigint' ? cookie : undefined
   }
 
+  /** nl_pid: in the kernel's multicast messages it tells whose doing something was. */
+  portId(): number {
+    return this.#native.portId(this.#fd)
+  }
+
   /** One question; the answers' messages. A refusal throws. */
   ask(what: string, query: Query): readonly Message[] {
     const isDump = (query.flags & NLM_F_DUMP) === NLM_F_DUMP
@@ -72,10 +77,14 @@ export class NetlinkSocket {
     return fared.answers
   }
 
-  /** Several queries in one send(2), none of them a dump; how each fared, in their order. */
+  /**
+   * Several queries in one send(2), none of them a dump; how each fared, in their order. One that
+   * asks for no acknowledgement (NLM_F_ACK) is answered if it is refused.
+   */
   exchange(queries: readonly Query[]): readonly Fared[] {
     const { first, replies } = this.#converse(queries)
-    return queries.map((_, at) => fate(replies, first + at))
+    const bySequence = Map.groupBy(replies, sequenceOf)
+    return queries.map((_, at) => fate(bySequence.get(first + at) ?? []))
   }
 
   /**
@@ -169,12 +178,13 @@ function flagsOf(reply: Reply): number {
   return reply.kind === 'message' ? reply.message.flags : reply.flags
 }
 
-function fate(replies: readonly Reply[], sequence: number): Fared {
+/** Of the replies to one query. */
+function fate(replies: readonly Reply[]): Fared {
   const answers: Message[] = []
   let verdict: { errno: number; text: string | undefined } | undefined
   for (const reply of replies) {
-    if (reply.kind === 'message' && reply.message.sequence === sequence) answers.push(reply.message)
-    if (reply.kind === 'verdict' && reply.sequence === sequence) verdict = reply
+    if (reply.kind === 'message') answers.push(reply.message)
+    if (reply.kind === 'verdict') verdict = reply
   }
   return { errno: verdict?.errno ?? 0, kernelText: verdict?.text, answers }
 }

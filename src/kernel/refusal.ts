@@ -17,6 +17,7 @@ export const errno = {
   EAFNOSUPPORT: 97,
   EADDRNOTAVAIL: 99,
   ENETUNREACH: 101,
+  ENOBUFS: 105,
   EHOSTUNREACH: 113,
 } as const
 
@@ -39,6 +40,18 @@ export class KernelRefusal extends Error {
     this.errno = number
   }
 }
+
+/** What of an nf_tables batch the kernel refused: the n-th message. */
+export type BatchRefusal = {
+  readonly at: number
+  readonly errno: number
+  readonly kernelText: string | undefined
+}
+
+export const refusedBatch = (
+  what: string,
+  { errno: number, kernelText }: BatchRefusal,
+): KernelRefusal => new KernelRefusal({ what, errno: number, kernelText })
 
 export function errnoName(number: number): string {
   try {

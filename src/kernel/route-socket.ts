@@ -4,11 +4,22 @@ import type { Step } from '../datapath/steps.ts'
 import type { Message, Query } from '../wire/netlink/message.ts'
 import { decodeAddress, dumpAddresses } from '../wire/rtnl/address.ts'
 import { decodeFilter, dumpFilters, type ObservedFilter } from '../wire/rtnl/filter.ts'
+import {
+  decodeForwarding,
+  dumpForwarding,
+  type ObservedForwarding,
+} from '../wire/rtnl/forwarding.ts'
 import { deleteLink, dumpLinks, getLink, type IfIndex, setDown } from '../wire/rtnl/link.ts'
 import { decodeNeighbour, dumpNeighbours, type ObservedNeighbour } from '../wire/rtnl/neighbour.ts'
 import { decodeLink, type Link } from '../wire/rtnl/observed-link.ts'
 import { decodeQdisc, dumpQdiscs, type ObservedQdisc } from '../wire/rtnl/qdisc.ts'
-import { decodeRoute, dumpRoutes, getRoute, type ObservedRoute } from '../wire/rtnl/route.ts'
+import {
+  decodeRoute,
+  dumpRoutes,
+  getRoute,
+  type ObservedRoute,
+  type RoutesOf,
+} from '../wire/rtnl/route.ts'
 import type { Hook } from '../wire/rtnl/traffic-control.ts'
 import type { Native } from './native.ts'
 import { NETLINK_ROUTE, NetlinkSocket } from './netlink-socket.ts'
@@ -60,14 +71,36 @@ export class RouteSocket {
     })
   }
 
-  neighbours(): readonly ObservedNeighbour[] {
-    return this.#ask('list neighbours', dumpNeighbours()).flatMap(
+  /** Of every link. */
+  allAddresses(): ReadonlyMap<IfIndex, readonly Prefix[]> {
+    const everyLink = 0 as IfIndex
+    const found = new Map<IfIndex, Prefix[]>()
+    for (const { body } of this.#ask('list addresses', dumpAddresses(everyLink))) {
+      const address = decodeAddress(body)
+      if (!address) continue
+      const known = found.get(address.link)
+      if (known) known.push(address.prefix)
+      else found.set(address.link, [address.prefix])
+    }
+    return found
+  }
+
+  neighbours(of: { readonly link?: IfIndex } = {}): readonly ObservedNeighbour[] {
+    return this.#ask('list neighbours', dumpNeighbours(of)).flatMap(
       ({ body }) => decodeNeighbour(body) ?? [],
     )
   }
 
-  routes(family: Family): readonly ObservedRoute[] {
-    return this.#ask(`list IPv${family} routes`, dumpRoutes(family)).flatMap(
+  /** Of one VXLAN device; an older kernel may answer those of others too. */
+  forwarding(link: IfIndex): readonly ObservedForwarding[] {
+    return this.#ask('list forwarding entries', dumpForwarding(link)).flatMap(({ body }) => {
+      const one = decodeForwarding(body)
+      return one?.link === link ? [one] : []
+    })
+  }
+
+  routes(family: Family, of: RoutesOf = {}): readonly ObservedRoute[] {
+    return this.#ask(`list IPv${family} routes`, dumpRoutes(family, of)).flatMap(
       ({ body }) => decodeRoute(body) ?? [],
     )
   }

@@ -1,5 +1,5 @@
-import { addressBits } from '../base/address.ts'
-import { contains, networkOf, type Prefix } from '../base/prefix.ts'
+import { mergePrefixes } from '../base/merge-prefixes.ts'
+import type { Prefix } from '../base/prefix.ts'
 import type { ClusterNode } from '../cluster/node.ts'
 import type { OverlayOptions } from './options.ts'
 
@@ -15,37 +15,4 @@ export function clusterPrefixes(
   const all: Prefix[] = []
   for (const { podCIDRs } of nodes) all.push(...podCIDRs)
   return mergePrefixes(all)
-}
-
-export function mergePrefixes(prefixes: readonly Prefix[]): readonly Prefix[] {
-  const merged: Prefix[] = []
-  for (const prefix of prefixes.map(networkOf).sort(byPlace)) {
-    const last = merged.at(-1)
-    // sorted by address, shorter ones first: only the last one can cover this one
-    if (last && last.bits <= prefix.bits && contains(last, prefix.address)) continue
-    merged.push(prefix)
-    joinHalves(merged)
-  }
-  return merged
-}
-
-function joinHalves(merged: Prefix[]): void {
-  for (;;) {
-    const [left, right] = merged.slice(-2)
-    if (!left || !right || left.bits !== right.bits || left.bits === 0) return
-    const { address } = left
-    const half = 1n << BigInt(addressBits(address.family) - left.bits)
-    const isLower = (address.value & half) === 0n
-    const isNext = right.address.family === address.family
-    if (!isNext || !isLower || right.address.value !== address.value + half) return
-    merged.splice(-2, 2, { address, bits: left.bits - 1 })
-  }
-}
-
-function byPlace(left: Prefix, right: Prefix): number {
-  if (left.address.family !== right.address.family)
-    return left.address.family - right.address.family
-  if (left.address.value !== right.address.value)
-    return left.address.value < right.address.value ? -1 : 1
-  return left.bits - right.bits
 }

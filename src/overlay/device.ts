@@ -24,7 +24,19 @@ export function tunnelMac(address: Address): string {
 
 const hashed = (bytes: Uint8Array): Uint8Array => localMac(sha256(bytes))
 
-/** The first address of each network of pods: what stands on the device, and the gateway to it. */
+/**
+ * The gateway to IPv6 pods: the link-local address of that MAC (RFC 4291 appendix A). The kernel
+ * takes a link-local gateway as it is; one of the pods' own network it refuses where any route but
+ * the default one leads to that by another link, such as the direct route that is to be replaced.
+ */
+export function linkLocal(mac: string): Address {
+  const [first = 0, ...rest] = mac.split(':').map((pair) => Number.parseInt(pair, 16))
+  const bytes = [first ^ 2, ...rest.slice(0, 2), 0xff, 0xfe, ...rest.slice(2)]
+  const value = bytes.reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0xfe80n << 48n)
+  return { family: 6, value }
+}
+
+/** The first address of a network of pods: on its node's device, and the gateway to IPv4 pods. */
 export const firstAddress = (podCIDR: Prefix): Address => boundsOf(podCIDR).first
 
 /** One for each family in which this node is reached. */

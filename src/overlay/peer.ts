@@ -1,7 +1,8 @@
 import { type Address, type Family, formatAddress, sameAddress } from '../base/address.ts'
 import { contains, formatPrefix, networkOf, overlaps, type Prefix } from '../base/prefix.ts'
 import type { ClusterNode, RouteMode } from '../cluster/node.ts'
-import { deviceNames, firstAddress, podFamilyFirst, tunnelMac } from './device.ts'
+import { deviceNames, firstAddress, linkLocal, podFamilyFirst, tunnelMac } from './device.ts'
+import { keyOf } from './difference.ts'
 import type { FabricEntry, Self } from './fabric.ts'
 import type { OverlayOptions } from './options.ts'
 
@@ -83,8 +84,8 @@ function obstacleTo(podCIDR: Prefix, self: Self, node: ClusterNode): string | un
   const inside = [...mine, ...node.addresses].find((one) => contains(podCIDR, one))
   if (inside)
     return (
-      `${cannotRoute(podCIDR, node)}: it holds ${formatAddress(inside)}, a node's own address, which would no longer ` +
-      'be reached; give the node another podCIDR'
+      `${cannotRoute(podCIDR, node)}: it holds ${formatAddress(inside)}, a node's own address, ` +
+      'which would no longer be reached; give the node another podCIDR'
     )
   return undefined
 }
@@ -157,8 +158,9 @@ function entriesOf({ podCIDR, mode, over, address, mac }: Destined, self: Self):
     return [{ kind: 'route', destination: podCIDR, link, gateway: address, onlink: false, source }]
   }
   const link = deviceNames[over]
-  const gateway = firstAddress(podCIDR)
-  const own = self.podCIDRs.find((one) => one.address.family === gateway.family)
+  const { family } = podCIDR.address
+  const gateway = family === 4 ? firstAddress(podCIDR) : linkLocal(mac)
+  const own = self.podCIDRs.find((one) => one.address.family === family)
   return [
     { kind: 'fdb', link, mac, destination: address },
     { kind: 'neighbour', link, address: gateway, mac },
@@ -175,12 +177,12 @@ function entriesOf({ podCIDR, mode, over, address, mac }: Destined, self: Self):
 
 /** Several networks of one node share its tunnel end. */
 function distinct(entries: readonly FabricEntry[]): readonly FabricEntry[] {
-  const ends = new Set<string>()
+  const keys = new Set<string>()
   return entries.filter((entry) => {
-    if (entry.kind !== 'fdb') return true
-    const end = `${entry.link} ${entry.mac}`
-    if (ends.has(end)) return false
-    ends.add(end)
+    if (entry.kind === 'route') return true
+    const key = keyOf(entry)
+    if (keys.has(key)) return false
+    keys.add(key)
     return true
   })
 }

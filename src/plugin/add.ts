@@ -4,7 +4,7 @@ import { describe as show } from '../cni/config.ts'
 import { CniFault, code, fault } from '../cni/fault.ts'
 import { formatResult, type Result } from '../cni/result.ts'
 import { refuseUnsupported } from '../cni/unsupported.ts'
-import type { Attachment } from '../datapath/attachment.ts'
+import type { Attachment, AttachmentId } from '../datapath/attachment.ts'
 import type { Extras } from '../datapath/extras.ts'
 import { holdingOf } from '../datapath/holding.ts'
 import { announceStep, hostSteps, markStep, podSteps, vethStep } from '../datapath/steps.ts'
@@ -12,6 +12,8 @@ import { forwardingSysctls, hostSysctls, podSysctls } from '../datapath/sysctls.
 import { FilterSocket } from '../kernel/filter-socket.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
 import { Sysctls } from '../kernel/sysctl.ts'
+import { podMtuBytes } from '../overlay/device.ts'
+import { allHoldings } from '../store/holdings.ts'
 import type { LeaseStore } from '../store/lease-store.ts'
 import type { Link } from '../wire/rtnl/observed-link.ts'
 import { builtInAddresses, builtInDns } from './built-in.ts'
@@ -20,7 +22,7 @@ import { type Call, delegateOf, openPod, withStore } from './context.ts'
 import { delegate } from './delegate.ts'
 import { describeAttachment, type Given, refuseUnfit, resultOf, type Source } from './describe.ts'
 import { forgetAttachment } from './detach.ts'
-import { allHoldings, amendResult, applyExtras, wishedExtras } from './extras.ts'
+import { amendResult, applyExtras, wishedExtras } from './extras.ts'
 import {
   applySysctls,
   dropOwnLink,
@@ -31,6 +33,7 @@ import {
 } from './host.ts'
 import { sharesDirectory } from './host-local.ts'
 import { startLife } from './lease.ts'
+import { ensureOverlay, recordOverlay, withOverlay } from './overlay.ts'
 import { targetOf } from './parts/part.ts'
 import { settle } from './settle.ts'
 import { type Undo, undoAll } from './undo.ts'
@@ -39,9 +42,10 @@ import { type Undo, undoAll } from './undo.ts'
 type Sockets = { readonly netnsFd: number; readonly host: RouteSocket; readonly pod: RouteSocket }
 
 /** Gives a pod its interface; the result as JSON. What fails at any step leaves nothing. */
-export function add(call: Call): string {
+export function add(asked: Call): string {
+  if (asked.config.prevResult !== undefined) return behindAnother(asked)
+  const call = withOverlay(asked)
   const { config, environment, native } = call
-  if (config.prevResult !== undefined) return behindAnother(call)
   refuseUnsupported(config)
   refuseUnfit(config)
   const sockets = { ...openPod(call), host: new RouteSocket(native, -1, 'the host') }
@@ -96,7 +100,7 @@ type Leased = {
 function lease(call: Call, sockets: Sockets, undo: Undo): Leased {
   const { config, environment, id } = call
   const { host } = sockets
-  const source = { id, config, environment, uplinkMtuBytes: config.mtu || uplinkMtuBytes(host) }
+  const source = { id, config, environment, uplinkMtuBytes: mtuBytesOf(call, host) }
   const routes = config.ipam?.routes ?? []
   // A commit may be on the disk although it was reported as failed.
   let isWritten = false
@@ -111,7 +115,7 @@ function lease(call: Call, sockets: Sockets, undo: Undo): Leased {
     const attachment = describeAttachment({ ...source, ips, routes })
     const extras = record(call, store, { attachment, sockets })
     isWritten = true
-    return { attachment, extras, isAlone: !store.hasOthers(id) }
+    return { attachment, extras, isAlone: isAlone(store, id) }
   })
   if (delegateOf(config) === undefined) return { ...leased, dns: builtInDns(call) }
   undo.push(() => void delegate(call, 'DEL'))
@@ -119,6 +123,16 @@ function lease(call: Call, sockets: Sockets, undo: Undo): Leased {
   const attachment = describeDelegated({ ...source, ips: givenBy(result), routes: result.routes })
   const extras = withStore(call, (store) => record(call, store, { attachment, sockets }))
   return { ...leased, attachment, extras, dns: result.dns }
+}
+
+/** Whether a table that has to be made is this attachment's alone. */
+const isAlone = (store: LeaseStore, id: AttachmentId): boolean =>
+  !store.hasOthers(id) && store.cluster.all().length === 0
+
+/** What fits through every way that the pod's packets may take. */
+function mtuBytesOf({ config, overlay }: Call, host: RouteSocket): number {
+  if (config.mtu) return config.mtu
+  return overlay ? podMtuBytes(overlay.self, overlay.options) : uplinkMtuBytes(host)
 }
 
 /** What the attachment is to have besides is described and recorded with it. */
@@ -129,6 +143,7 @@ function record(
 ): Extras | undefined {
   const extras = wishedExtras(call, targetOf(attachment, sockets), store)
   store.putAttachment(attachment)
+  recordOverlay(call, store)
   if (extras) store.extras.put(extras)
   return extras
 }
@@ -181,6 +196,8 @@ function wire(
   const { host, pod, netnsFd } = sockets
   const onHost = { sysctls: new Sysctls(native, -1), note }
   const filter = new FilterSocket(native)
+  const { overlay } = call
+  if (overlay) withStore(call, (store) => ensureOverlay(call, overlay, store))
   const holding = holdingOf(attachment, extras)
   // Who comes later finds this one on record, and in the tables that are made here.
   filter.attach(holding, (fill) =>

@@ -4,16 +4,10 @@ import { nameOf } from '../datapath/attachment.ts'
 import { holdingOfExtras } from '../datapath/holding.ts'
 import { FilterSocket } from '../kernel/filter-socket.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
+import { allHoldings } from '../store/holdings.ts'
 import type { Link } from '../wire/rtnl/observed-link.ts'
 import { type Call, dataDirOf, openPod, withExistingStore, withStore } from './context.ts'
-import {
-  allHoldings,
-  amendResult,
-  applyExtras,
-  checkExtras,
-  removeExtras,
-  wishedExtras,
-} from './extras.ts'
+import { amendResult, applyExtras, checkExtras, removeExtras, wishedExtras } from './extras.ts'
 import { collectIfbs, dropIfbs } from './ifbs.ts'
 import { startLife } from './lease.ts'
 import type { PrevResult, Target } from './parts/part.ts'

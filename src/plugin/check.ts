@@ -15,6 +15,7 @@ import { checkChained } from './chained.ts'
 import { type Call, isHostLocal, openPod, withExistingStore } from './context.ts'
 import { delegate } from './delegate.ts'
 import { checkExtras } from './extras.ts'
+import { checkOverlay } from './overlay.ts'
 import { targetOf } from './parts/part.ts'
 import { checkFault, refuseOlder } from './refusals.ts'
 
@@ -60,7 +61,8 @@ export function check(call: Call): void {
     host: new RouteSocket(native, -1, 'the host'),
   })
   const extra = known.extras ? checkExtras(call, known.extras, target) : []
-  const all = [...found, ...lost, ...missingFromFilter(call, attachment), ...extra]
+  const rest = [...missingFromFilter(call, attachment), ...checkOverlay(call)]
+  const all = [...found, ...lost, ...rest, ...extra]
   if (all.length > 0) throw checkFault(all)
   delegate(call, 'CHECK')
 }

@@ -9,6 +9,7 @@ import { errno, KernelRefusal } from '../kernel/refusal.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
 import { LeaseStore } from '../store/lease-store.ts'
 import { configFor } from './called.ts'
+import type { Overlay } from './overlay-config.ts'
 import { printNote } from './streams.ts'
 
 /** Names that the executable answers to; by each it reads and does what that plugin does. */
@@ -33,6 +34,8 @@ export type Call = {
   /** Standard input as it came, for delegates. */
   readonly input: string
   readonly config: NetworkConfig
+  /** The key `overlay`, with what this host is in it; read by those verbs that need it. */
+  readonly overlay?: Overlay
   readonly id: AttachmentId
   /** Says something to the people who run the node; runtimes log standard error. */
   readonly note: (text: string) => void

@@ -11,6 +11,7 @@ import { removeExtras } from './extras.ts'
 import { dropBridge, dropOwnLink, ownLink } from './host.ts'
 import { dropUnadopted, hostLocalFolder, sharesDirectory } from './host-local.ts'
 import { dropIfbs } from './ifbs.ts'
+import { dropIdleOverlay } from './overlay.ts'
 
 type Kernel = { readonly host: RouteSocket; readonly filter: FilterSocket }
 
@@ -35,6 +36,7 @@ export function detach(call: Call): void {
     removeExtras(call, store, { ...kernel, id: call.id, plugin: call.plugin })
     if (attachment) dropKernelState(attachment, store, kernel)
     releaseAddresses(call, store, call.id)
+    dropIdleOverlay(call, store, kernel.filter)
     return attachment !== undefined
   })
   if (!isKnown) dropIfbs(kernel.host, call.id)
@@ -52,6 +54,7 @@ export function forgetAttachment(call: Call): void {
     removeExtras(call, store, { ...kernel, id: call.id, plugin: call.plugin })
     if (attachment) dropKernelState(attachment, store, kernel)
     releaseAddresses(call, store, call.id)
+    dropIdleOverlay(call, store, kernel.filter)
   })
   if (isHostLocal(call.config.ipam) && sharesDirectory(call)) dropUnadopted(call)
 }

@@ -1,6 +1,6 @@
 import type { AttachmentId } from '../datapath/attachment.ts'
 import { type Extras, gateOf } from '../datapath/extras.ts'
-import { type Holding, holdingOf, holdingOfExtras } from '../datapath/holding.ts'
+import { holdingOfExtras } from '../datapath/holding.ts'
 import { elementsToDrop } from '../datapath/isolation.ts'
 import { FilterSocket } from '../kernel/filter-socket.ts'
 import type { LeaseStore } from '../store/lease-store.ts'
@@ -100,9 +100,3 @@ export function removeExtras(call: Call, store: LeaseStore, { id, plugin, filter
     store.extras.drop(extras)
   }
 }
-
-/** Everything that our tables must hold, for a table that has to be made. */
-export const allHoldings = (store: LeaseStore): readonly Holding[] => [
-  ...store.attachments().map((attachment) => holdingOf(attachment)),
-  ...store.extras.all().map(holdingOfExtras),
-]

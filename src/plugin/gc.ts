@@ -11,6 +11,7 @@ import { dropIdleBridge, dropKernelState, releaseAddresses } from './detach.ts'
 import { removeExtras } from './extras.ts'
 import { dropOwnLink } from './host.ts'
 import { collectIfbs } from './ifbs.ts'
+import { dropIdleOverlay } from './overlay.ts'
 import { collectAcceptRules } from './parts/acceptance.ts'
 import { validAttachments } from './valid.ts'
 
@@ -36,6 +37,7 @@ export function gc(call: Call): void {
       attempt(() => void host.deleteLink(name))
   attempt(() => collectIfbs(host, call.id.network, valid))
   attempt(() => collectRecords(call, { host, filter, valid, attempt }))
+  attempt(() => void withExistingStore(call, (store) => dropIdleOverlay(call, store, filter)))
   attempt(() => collectElements(call, { host, filter, valid }))
   attempt(() => void withExistingStore(call, (store) => collectAcceptRules(call, store, host)))
   attempt(() => dropIdleBridge(call, host))

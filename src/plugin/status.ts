@@ -1,6 +1,6 @@
 import { accessSync, constants, existsSync } from 'node:fs'
 import { dirname } from 'node:path/posix'
-import { code, fault } from '../cni/fault.ts'
+import { CniFault, code, fault } from '../cni/fault.ts'
 import { refuseUnsupported } from '../cni/unsupported.ts'
 import { FilterSocket } from '../kernel/filter-socket.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
@@ -9,6 +9,7 @@ import { type Call, dataDirOf, isHostLocal, isStatic, withExistingStore } from '
 import { delegate } from './delegate.ts'
 import { refuseUnfit } from './describe.ts'
 import { poolFaultOf } from './lease.ts'
+import { withOverlay } from './overlay.ts'
 import { refuseOlder } from './refusals.ts'
 import { staticAddresses } from './static.ts'
 
@@ -16,9 +17,10 @@ import { staticAddresses } from './static.ts'
  * Whether an ADD could be served now. Runtimes ask every few seconds, so nothing here takes long or
  * writes.
  */
-export function status(call: Call): void {
+export function status(asked: Call): void {
+  refuseOlder(asked, '1.1.0')
+  const call = withReadyOverlay(asked)
   const { config } = call
-  refuseOlder(call, '1.1.0')
   refuseUnsupported(config)
   refuseUnfit(config)
   refuseKernel(call)
@@ -26,6 +28,17 @@ export function status(call: Call): void {
   if (isHostLocal(config.ipam)) refusePool(call)
   if (isStatic(config.ipam)) refuseStatic(call)
   delegate(call, 'STATUS')
+}
+
+/** This node's way out to the others, if the configuration names them. */
+function withReadyOverlay(call: Call): Call {
+  try {
+    return withOverlay(call)
+  } catch (refusal) {
+    if (refusal instanceof CniFault && refusal.fault.code === code.hostConflict)
+      throw unavailable(refusal.fault.details)
+    throw refusal
+  }
 }
 
 const unavailable = (details: string): Error =>

@@ -1,4 +1,4 @@
-import { type Address, addressKey } from '../base/address.ts'
+import { type Address, addressKey, parseAddress } from '../base/address.ts'
 import type { Book } from '../ipam/allocate.ts'
 import type { Database } from './database.ts'
 
@@ -84,3 +84,12 @@ export const heldOf = (db: Database, network: string): readonly HeldAddress[] =>
       ifname: String(ifname),
       isAdopted: turn === adoptedTurn,
     }))
+
+/** A pool of more addresses is never used up, so what it gets back is not kept for reuse. */
+const rememberedPoolMax = 1n << 24n
+
+/** Addresses that belong to no pool (adopted ones) are free again once they are given back. */
+export function isRemembered(pool: string): boolean {
+  const [first, last] = pool.split('-').map((text) => parseAddress(text))
+  return first !== undefined && last !== undefined && last.value - first.value < rememberedPoolMax
+}

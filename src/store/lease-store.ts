@@ -1,4 +1,4 @@
-import { type Address, addressKey, parseAddress } from '../base/address.ts'
+import { type Address, addressKey } from '../base/address.ts'
 import type { Attachment, AttachmentId } from '../datapath/attachment.ts'
 import type { Book, Cursor } from '../ipam/allocate.ts'
 import {
@@ -7,16 +7,15 @@ import {
   bookOf,
   type HeldAddress,
   heldOf,
+  isRemembered,
   type Lease,
   leasesOf,
 } from './book.ts'
+import { ClusterRecord } from './cluster-record.ts'
 import { Database, isCorrupt, type Lock, recordOf } from './database.ts'
 import { DelegateTable, delegateSchema } from './delegate-table.ts'
 import { ExtrasTable, extrasSchema } from './extras-table.ts'
 import { hostPortSchema } from './host-port-table.ts'
-
-/** A pool of more addresses is never used up, so what it gets back is not kept for reuse. */
-const rememberedPoolMax = 1n << 24n
 
 /**
  * address: who holds it; container null: released, at `turn` of the store's own counter. cursor:
@@ -48,11 +47,13 @@ export class LeaseStore {
   readonly #db: Database
   readonly extras: ExtrasTable
   readonly delegates: DelegateTable
+  readonly cluster: ClusterRecord
 
   private constructor(db: Database) {
     this.#db = db
     this.extras = new ExtrasTable(db)
     this.delegates = new DelegateTable(db)
+    this.cluster = new ClusterRecord(db)
   }
 
   static open(dataDir: string, lock: Lock): LeaseStore {
@@ -289,10 +290,4 @@ export class LeaseStore {
       else this.#db.run('delete from address where network = ? and address = ?', ...key)
     }
   }
-}
-
-/** Addresses that belong to no pool (adopted ones) are free again once they are given back. */
-function isRemembered(pool: string): boolean {
-  const [first, last] = pool.split('-').map((text) => parseAddress(text))
-  return first !== undefined && last !== undefined && last.value - first.value < rememberedPoolMax
 }

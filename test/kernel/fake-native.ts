@@ -44,6 +44,11 @@ export class FakeNative {
       enterNamespace: absent,
       mount: absent,
       unmount: absent,
+      watch: absent,
+      arm: absent,
+      unwatch: absent,
+      joinGroup: absent,
+      portId: absent,
     }
   }
 

@@ -43,13 +43,16 @@ const tunnel4 = [
   'neighbour 10.1.2.0 lladdr 02:74:0a:09:00:02 dev tulle.1',
   'route 10.1.2.0/24 via 10.1.2.0 dev tulle.1 onlink src 10.1.1.0',
 ]
+/** Of 02:74:0a:09:00:02. */
+const farLocal = 'fe80::74:aff:fe09:2'
 const onTunnel4 = [
-  'neighbour fd01:2:: lladdr 02:74:0a:09:00:02 dev tulle.1',
-  'route fd01:2::/64 via fd01:2:: dev tulle.1 onlink src fd01:1::',
+  `neighbour ${farLocal} lladdr 02:74:0a:09:00:02 dev tulle.1`,
+  `route fd01:2::/64 via ${farLocal} dev tulle.1 onlink src fd01:1::`,
 ]
 const nearMac = '02:74:0a:00:00:02'
 /** The hash of fd09::2, as `tunnelMac` is shown to make it in device.test.ts. */
 const farMac6 = 'be:07:98:9f:e8:25'
+const farLocal6 = 'fe80::bc07:98ff:fe9f:e825'
 const rows: readonly Row[] = [
   { why: 'on the same link: plain routes', node: near, want: [direct4, direct6] },
   {
@@ -58,8 +61,8 @@ const rows: readonly Row[] = [
     want: [
       ...tunnel4,
       `fdb ${farMac6} dst fd09::2 dev tulle-v6.1`,
-      `neighbour fd01:2:: lladdr ${farMac6} dev tulle-v6.1`,
-      'route fd01:2::/64 via fd01:2:: dev tulle-v6.1 onlink src fd01:1::',
+      `neighbour ${farLocal6} lladdr ${farMac6} dev tulle-v6.1`,
+      `route fd01:2::/64 via ${farLocal6} dev tulle-v6.1 onlink src fd01:1::`,
     ],
   },
   {
@@ -68,8 +71,8 @@ const rows: readonly Row[] = [
     want: [
       direct4,
       `fdb ${farMac6} dst fd09::2 dev tulle-v6.1`,
-      `neighbour fd01:2:: lladdr ${farMac6} dev tulle-v6.1`,
-      'route fd01:2::/64 via fd01:2:: dev tulle-v6.1 onlink src fd01:1::',
+      `neighbour ${farLocal6} lladdr ${farMac6} dev tulle-v6.1`,
+      `route fd01:2::/64 via ${farLocal6} dev tulle-v6.1 onlink src fd01:1::`,
     ],
   },
   {

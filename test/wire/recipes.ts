@@ -378,6 +378,13 @@ ${portsRule} ct label set 127 comment "set"
 ${portsRule} ct label 127 return comment "is set"
 ${portsRule} oifname != "lo" drop comment "not lo"
 `
+/** And ranges: what is inside the cluster. */
+const clusterTable = `create table inet tulle
+create set inet tulle cluster4 { type ipv4_addr; flags interval; }
+create chain inet tulle out
+add rule inet tulle out meta nfproto ipv4 ip daddr @cluster4 return comment "inside"
+`
+const range = '{ 10.9.0.0-10.9.2.255 comment "cluster" }'
 const portElement = '{ tcp . 8080 comment "net/id/eth0" : 10.1.0.5 . 80 }'
 
 const element = '{ "tulA" . 0a:58:0a:01:00:05 . 10.1.0.5 comment "net/id/eth0" }'
@@ -409,6 +416,19 @@ const nftRecipes: readonly Recipe[] = [
   {
     ...nft('nft-element-add-value', `create element inet tulle hostport4 ${portElement}\n`, 12),
     before: [{ nft: portsTable }],
+  },
+  { ...nft('nft-table-cluster', clusterTable, NFT.newTable), before: [] },
+  {
+    ...nft('nft-element-add-range', `add element inet tulle cluster4 ${range}\n`, 12),
+    before: [{ nft: clusterTable }],
+  },
+  {
+    ...nftList('reply-ranges', 'nft list set inet tulle cluster4', NFE.newElement, 'received'),
+    before: [
+      { nft: clusterTable },
+      { nft: `add element inet tulle cluster4 ${range}\n` },
+      { nft: 'add element inet tulle cluster4 { 10.1.0.0/16, 224.0.0.0/3 }\n' },
+    ],
   },
   { ...nft('nft-table-bridge', bridgeTable, NFT.newTable), before: [] },
   nft('nft-element-add', `create element inet tulle source4 ${element}\n`, NFE.newElement),

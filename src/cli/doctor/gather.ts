@@ -9,13 +9,14 @@ import { NETLINK_ROUTE, NetlinkSocket } from '../../kernel/netlink-socket.ts'
 import { RouteSocket } from '../../kernel/route-socket.ts'
 import { Sysctls } from '../../kernel/sysctl.ts'
 import { lifeStamp } from '../../store/boot.ts'
+import { isSameFile, isTulle } from '../../store/executable.ts'
 import type { LeaseStore } from '../../store/lease-store.ts'
 import { decodeAddress, dumpAddresses } from '../../wire/rtnl/address.ts'
 import type { IfIndex } from '../../wire/rtnl/link.ts'
 import type { Link } from '../../wire/rtnl/observed-link.ts'
 import { askAgent } from '../agent-client.ts'
 import { type Desk, requiredText } from '../command.ts'
-import { isOwnExecutable, isSameFile } from '../install.ts'
+
 import { viewFabric } from '../kernel-view.ts'
 import { withStore } from '../leases.ts'
 import { readNetworkLists } from '../network-lists.ts'
@@ -114,7 +115,7 @@ function binaryAt(path: string): ReturnType<Facts['binary']> {
   }
   if (!statSync(path).isFile()) return 'not-executable'
   if (isSameFile(process.execPath, path)) return 'same'
-  return isOwnExecutable(path) ? 'other-build' : 'foreign'
+  return isTulle(path) ? 'other-build' : 'foreign'
 }
 
 function lookAtStore(desk: Desk): StoreFacts {

@@ -1,5 +1,6 @@
 // The least native code that Node lacks (DESIGN D3): a netlink socket inside a network namespace, a
-// sysctl inside one, flock(2) with a time limit, _exit(2), and namespaces for the operator's tool.
+// sysctl inside one, flock(2) with a time limit, _exit(2), and namespaces for the operator's tool;
+// beside it, in watch.c, waiting for a socket.
 // Node-API 8, no C++, everything synchronous on the calling thread. Every function answers a number
 // ≥ 0, or -errno; JavaScript makes the sentence (kernel/errno.ts).
 //
@@ -7,11 +8,10 @@
 // it returns (all but enterNamespace and unshare, which the plugin does not call): no JavaScript of
 // a plugin ever runs inside a foreign namespace, and libuv's pool threads are never born in one.
 #define _GNU_SOURCE
-#define NAPI_VERSION 8
+#include "watch.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
-#include <node_api.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -248,6 +248,9 @@ NAPI_MODULE_INIT() {
       FUNCTION("exit", leave_process), FUNCTION("unshare", unshare_thread),
       FUNCTION("mount", mount_at),     FUNCTION("unmount", unmount_at),
       FUNCTION("enterNamespace", enter_namespace),
+      FUNCTION("watch", watch_socket), FUNCTION("arm", arm_watch),
+      FUNCTION("unwatch", end_watch),  FUNCTION("joinGroup", join_group),
+      FUNCTION("portId", port_id),
   };
   napi_define_properties(env, exports, sizeof functions / sizeof *functions, functions);
   return exports;

@@ -1,5 +1,14 @@
 import { concat, decodeText } from '../../base/bytes.ts'
-import { attribute, nested, readAttributes, readList, text, u32be } from '../netlink/attribute.ts'
+import {
+  type Attribute,
+  attribute,
+  nested,
+  readAttributes,
+  readList,
+  readU32be,
+  text,
+  u32be,
+} from '../netlink/attribute.ts'
 import { NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, type Query } from '../netlink/message.ts'
 import { type Verdict, verdictData } from './expression.ts'
 import { commentData, nftQuery, readComment, readNft } from './message.ts'
@@ -11,12 +20,15 @@ const NFT_MSG_GETSET = 10
 const NFT_MSG_NEWSETELEM = 12
 const NFT_MSG_GETSETELEM = 13
 const NFT_MSG_DELSETELEM = 14
+const NFT_SET_INTERVAL = 0x4
 const NFT_SET_MAP = 0x8
 const NFTA_SET_ELEM_LIST_ELEMENTS = 3
 const NFTA_LIST_ELEM = 1
 const NFTA_SET_ELEM_KEY = 1
 const NFTA_SET_ELEM_DATA = 2
+const NFTA_SET_ELEM_FLAGS = 3
 const NFTA_SET_ELEM_USERDATA = 6
+const NFT_SET_ELEM_INTERVAL_END = 1
 const NFTA_DATA_VALUE = 1
 const NFT_DATA_VERDICT = 0xffffff00
 
@@ -41,6 +53,8 @@ export type NewSet = SetName & {
   readonly verdicts: boolean
   /** What a map that has no verdicts leads to. */
   readonly value?: readonly KeyType[]
+  /** Its elements are ranges (nft: `flags interval`). */
+  readonly interval?: true
   /** Any number that is not given twice in one batch. */
   readonly id: number
 }
@@ -54,11 +68,12 @@ const hostByteOrder = Uint8Array.of(0, 4, 1, 0, 0, 0)
  * A hash set, a map, or a verdict map. The parts of a concatenated key are padded to four bytes
  * each, as registers are.
  */
-export function newSet({ family, table, set, key, verdicts, value, id }: NewSet): Query {
+export function newSet({ family, table, set, key, verdicts, value, interval, id }: NewSet): Query {
+  const flags = (verdicts || value ? NFT_SET_MAP : 0) | (interval ? NFT_SET_INTERVAL : 0)
   return nftQuery(family, { number: NFT_MSG_NEWSET, flags: NLM_F_CREATE | NLM_F_EXCL }, [
     text(1, table),
     text(2, set),
-    u32be(3, verdicts || value ? NFT_SET_MAP : 0),
+    u32be(3, flags),
     u32be(4, typeNumber(key)),
     u32be(5, typeBytes(key)),
     ...(verdicts ? [u32be(6, NFT_DATA_VERDICT), u32be(7, 0)] : []),
@@ -83,6 +98,8 @@ export const getSet = ({ family, table, set }: SetName): Query =>
 
 export type Element = SetName & {
   readonly key: Uint8Array
+  /** Of a range: its end, which is not in it, or none if it goes on to the last key. */
+  readonly until?: Uint8Array
   readonly verdict?: Verdict
   /** What a map leads to, padded as the key is. */
   readonly value?: Uint8Array
@@ -116,7 +133,7 @@ export const getElement = (element: Element): Query =>
   elementQuery(element, { number: NFT_MSG_GETSETELEM, flags: 0 })
 
 function elementQuery(
-  { family, table, set, key, verdict, value, comment }: Element,
+  { family, table, set, key, until, verdict, value, comment }: Element,
   message: { readonly number: number; readonly flags: number },
 ): Query {
   const isNew = message.number === NFT_MSG_NEWSETELEM
@@ -128,9 +145,18 @@ function elementQuery(
   return nftQuery(family, message, [
     text(1, table),
     text(2, set),
-    nested(NFTA_SET_ELEM_LIST_ELEMENTS, [nested(NFTA_LIST_ELEM, parts)]),
+    nested(NFTA_SET_ELEM_LIST_ELEMENTS, [
+      nested(NFTA_LIST_ELEM, parts),
+      ...(until ? [nested(NFTA_LIST_ELEM, endOfRange(until))] : []),
+    ]),
   ])
 }
+
+/** A range is two elements: its first key, and the first key behind it with this flag. */
+const endOfRange = (key: Uint8Array): readonly Attribute[] => [
+  nested(NFTA_SET_ELEM_KEY, [attribute(NFTA_DATA_VALUE, key)]),
+  u32be(NFTA_SET_ELEM_FLAGS, NFT_SET_ELEM_INTERVAL_END),
+]
 
 export const dumpElements = ({ family, table, set }: SetName): Query =>
   nftQuery(family, { number: NFT_MSG_GETSETELEM, flags: NLM_F_DUMP }, [
@@ -142,6 +168,8 @@ export type ObservedElement = {
   readonly set: string
   readonly key: Uint8Array
   readonly comment: string | undefined
+  /** Not an element, but the end of the range that begins before it. */
+  readonly isEnd?: true
 }
 
 /** Body of NFT_MSG_NEWSETELEM as the kernel reports it: a part of the set's elements. */
@@ -152,10 +180,13 @@ export function decodeElements(body: Uint8Array): readonly ObservedElement[] {
     const parts = readAttributes(payload)
     const key = readAttributes(parts.get(NFTA_SET_ELEM_KEY) ?? new Uint8Array())
     const userData = parts.get(NFTA_SET_ELEM_USERDATA)
+    const flags = readU32be(parts.get(NFTA_SET_ELEM_FLAGS) ?? new Uint8Array(4))
+    const isEnd = (flags & NFT_SET_ELEM_INTERVAL_END) !== 0
     return {
       set,
       key: key.get(NFTA_DATA_VALUE) ?? new Uint8Array(),
       comment: userData && readComment(userData),
+      ...(isEnd ? { isEnd } : {}),
     }
   })
 }

@@ -12,7 +12,15 @@ import {
   newElement,
   newSet,
 } from '../../../src/wire/nft/set.ts'
-import { agrees, type GoldenRow, linesOf, nftShape, readGolden, titleOf } from '../golden.ts'
+import {
+  agrees,
+  type GoldenRow,
+  goldenMessages,
+  linesOf,
+  nftShape,
+  readGolden,
+  titleOf,
+} from '../golden.ts'
 import { bytes } from '../values.ts'
 
 const inet = { family: 'inet', table: 'tulle' } as const
@@ -93,6 +101,19 @@ const rows: readonly Omit<GoldenRow, 'shape'>[] = [
       comment: 'net/id/eth0',
     }),
     but: setId(1),
+  },
+  {
+    golden: 'nft-table-cluster',
+    at: 2,
+    ours: newSet({
+      ...inet,
+      set: 'cluster4',
+      key: ['ipv4_addr'],
+      verdicts: false,
+      interval: true,
+      id: 1,
+    }),
+    but: userData([], '000402000000'),
   },
   {
     golden: 'nft-table-bridge',
@@ -186,6 +207,32 @@ for (const row of [
       row.want.map((one) => [...one, 'net/id/eth0']),
     )
   })
+
+/** Key, whether it ends a range, comment. */
+const rangeLines = (body: Uint8Array): readonly string[] =>
+  decodeElements(body).map(
+    ({ key, isEnd, comment }) =>
+      `${Buffer.from(key).toString('hex')}${isEnd ? ' end' : ''} ${comment ?? ''}`,
+  )
+
+test('newElement of a range says what nft says, but for an end at 0 of nothing', async (t) => {
+  const range = { key: bytes('0a090000'), until: bytes('0a090300'), comment: 'cluster' }
+  const [, theirs] = goldenMessages('nft-element-add-range')
+  const ours = newElement({ ...inet, set: 'cluster4', ...range })
+  t.equal(ours.type, theirs?.type)
+  t.strictSame(rangeLines(ours.body), ['0a090000 cluster', '0a090300 end '])
+  t.strictSame(rangeLines(theirs?.body ?? bytes('')), ['00000000 end ', ...rangeLines(ours.body)])
+  const open = newElement({ ...inet, set: 'cluster4', key: bytes('e0000000') })
+  t.strictSame(rangeLines(open.body), ['e0000000 '])
+})
+
+test('decodeElements reads ranges, their ends among them', async (t) => {
+  const found = goldenMessages('reply-ranges').flatMap(({ type, body }) =>
+    type === 0x0a0c ? rangeLines(body) : [],
+  )
+  const want = ['00000000 end ', '0a010000 ', '0a020000 end ', '0a090000 cluster']
+  t.strictSame([...found].sort(), [...want, '0a090300 end ', 'e0000000 '])
+})
 
 const head = bytes('01000000')
 const key = (hex: string) => nested(1, [attribute(1, bytes(hex))])

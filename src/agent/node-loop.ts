@@ -1,0 +1,136 @@
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { basename, dirname } from 'node:path/posix'
+import { conflictsOf } from '../overlay/conflicts.ts'
+import { podMtuBytes } from '../overlay/device.ts'
+import type { Self } from '../overlay/fabric.ts'
+import { makeFolder } from '../store/database.ts'
+import { replaceText, syncFolder } from '../store/durable.ts'
+import { installExecutable } from '../store/executable.ts'
+import type { AgentConfig } from './config.ts'
+import { conflistText } from './conflist.ts'
+import type { Drift } from './drift.ts'
+import type { Findings, Found } from './findings.ts'
+import { Loop, type LoopOptions } from './loop.ts'
+import { conflictFindings, foreignFirst, noPodCIDR } from './node-findings.ts'
+import type { Snapshot } from './snapshot.ts'
+
+/** Conflicts are looked for among all nodes: a burst of joins is looked at a few times. */
+const gapMilliseconds = 1_000
+const retryMilliseconds = 1_000
+const retryMillisecondsMax = 60_000
+
+export type NodeLoopOptions = Pick<LoopOptions, 'clock' | 'random' | 'onError' | 'onRun'> & {
+  readonly config: Pick<
+    AgentConfig,
+    'nodeName' | 'overlay' | 'conflist' | 'binDir' | 'dataDir' | 'ipMasq' | 'resyncSeconds'
+  >
+  readonly snapshot: Snapshot
+  readonly self: () => Self | undefined
+  /** Routes to other nodes are in the kernel. */
+  readonly isFabricReady: () => boolean
+  /** Whether this process is the packaged executable, which can be installed. */
+  readonly isPackaged: boolean
+  readonly drift: Drift
+  readonly findings: Findings
+  /** Pods can come. */
+  readonly onReady: () => void
+}
+
+/**
+ * Makes the node fit for pods: the executable first, the network list last, as the runtime takes
+ * the list for "ready". Refused with a finding while this node has no
+ * podCIDR, shares it with another, or has another network before ours.
+ */
+export class NodeLoop {
+  readonly loop: Loop
+  readonly #options: NodeLoopOptions
+  #written: string | undefined
+  #isReady = false
+
+  constructor(options: NodeLoopOptions) {
+    this.#options = options
+    const { clock, random, onError, onRun, config } = options
+    this.loop = new Loop({
+      name: 'node',
+      work: () => this.work(),
+      gapMilliseconds,
+      retryMilliseconds,
+      retryMillisecondsMax,
+      resyncMilliseconds: config.resyncSeconds * 1000,
+      clock,
+      random,
+      onError,
+      ...(onRun ? { onRun } : {}),
+    })
+  }
+
+  get isReady(): boolean {
+    return this.#isReady
+  }
+
+  work(): void {
+    const { self, isFabricReady, findings, onReady } = this.#options
+    const own = self()
+    if (!own || !isFabricReady()) return
+    const found = this.#obstacles(own)
+    findings.tell('node', found)
+    if (found.some(({ severity }) => severity === 'error')) return
+    this.#install()
+    this.#writeConflist(own)
+    if (this.#isReady) return
+    this.#isReady = true
+    onReady()
+  }
+
+  #obstacles(own: Self): readonly Found[] {
+    const { snapshot, config } = this.#options
+    const conflicts = conflictFindings(conflictsOf([...snapshot.nodes.values()]), own.name)
+    const foreign = config.conflist === undefined ? undefined : foreignBefore(config.conflist)
+    return [
+      ...(own.podCIDRs.length === 0 ? [noPodCIDR(own.name)] : []),
+      ...conflicts,
+      ...(foreign === undefined ? [] : [foreignFirst(foreign, config.conflist ?? '')]),
+    ]
+  }
+
+  #install(): void {
+    const { config, isPackaged } = this.#options
+    if (config.conflist === undefined || !isPackaged) return
+    makeFolder(config.binDir)
+    if (installExecutable(config.binDir)) syncFolder(config.binDir)
+  }
+
+  #writeConflist(own: Self): void {
+    const { config, drift } = this.#options
+    const { conflist: path, overlay, ipMasq, dataDir } = config
+    if (path === undefined) return
+    const text = conflistText({
+      podCIDRs: own.podCIDRs,
+      mtuBytes: podMtuBytes(own, overlay),
+      ipMasq,
+      dataDir,
+    })
+    if (textAt(path) === text) {
+      this.#written = text
+      return
+    }
+    makeFolder(dirname(path))
+    replaceText(path, 0o644, text)
+    syncFolder(dirname(path))
+    if (this.#written === text) drift.repaired('conflist', `wrote ${path} again`)
+    this.#written = text
+  }
+}
+
+const textAt = (path: string): string | undefined =>
+  existsSync(path) ? readFileSync(path, 'utf8') : undefined
+
+/** As libcni lists a folder: *.conf, *.conflist, *.json in the order of their names; first wins. */
+function foreignBefore(path: string): string | undefined {
+  const [folder, own] = [dirname(path), basename(path)]
+  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true) return undefined
+  return readdirSync(folder)
+    .filter((name) => /\.(conf|conflist|json)$/.test(name))
+    .toSorted()
+    .find((name) => name < own)
+}

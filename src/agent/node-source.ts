@@ -1,0 +1,85 @@
+import type { NodeNews } from '../cluster/node-feed.ts'
+import type { KubeClient } from '../kube/client.ts'
+import type { Clock } from './clock.ts'
+import type { AgentConfig } from './config.ts'
+import type { Findings } from './findings.ts'
+import { checkRights, kubeClientFor, openKubernetes } from './kubernetes.ts'
+import { oddNodes } from './node-findings.ts'
+import { type NodeSourceRun, openNodesFile, type SourceEars, sourceProblem } from './sources.ts'
+
+/** A new address is there a moment after the old one went. */
+const reopenMilliseconds = 1_000
+
+export type NodeSourceOptions = {
+  readonly config: Pick<AgentConfig, 'source' | 'flannelCompat'>
+  readonly clock: Clock
+  readonly findings: Findings
+  readonly onNews: (news: NodeNews) => void
+}
+
+/** The one source of nodes that the configuration names, opened and kept open. */
+export class NodeSourceKeeper {
+  readonly client: KubeClient | undefined
+  readonly #options: NodeSourceOptions
+  readonly #nodeProblems = new Map<string, readonly string[]>()
+  #run: NodeSourceRun | undefined
+  #cancelReopen: (() => void) | undefined
+
+  /** Throws CredentialsRefusal, in words, if Kubernetes is to be asked and nobody says how. */
+  constructor(options: NodeSourceOptions) {
+    const { source } = options.config
+    this.#options = options
+    if (source.kind !== 'nodes-file') this.client = kubeClientFor(source)
+  }
+
+  status(): ReturnType<NodeSourceRun['status']> | undefined {
+    return this.#run?.status()
+  }
+
+  open(): void {
+    const { config, clock, findings, onNews } = this.#options
+    const ears: SourceEars = {
+      clock,
+      onNews,
+      onProblem: (text) => findings.tell('source', text === undefined ? [] : [sourceProblem(text)]),
+    }
+    if (config.source.kind === 'nodes-file') this.#run = openNodesFile(config.source.path, ears)
+    else if (this.client) {
+      const { flannelCompat } = config
+      const onNodeProblems = (name: string, problems: readonly string[]): void =>
+        this.#tellOdd(name, problems)
+      this.#run = openKubernetes(this.client, { ...ears, flannelCompat, onNodeProblems })
+    }
+  }
+
+  /**
+   * A connection from an address that is gone stays silent for minutes before anybody notices, and
+   * what it would tell may be the new address.
+   */
+  reopenLater(): void {
+    if (!this.client || !this.#run) return
+    this.#cancelReopen?.()
+    this.#cancelReopen = this.#options.clock.after(reopenMilliseconds, () => {
+      void this.#run?.close()
+      this.client?.close()
+      this.open()
+    })
+  }
+
+  /** What RBAC denies and the agent could do without; throws if it can't do without. */
+  async checkRights(): Promise<string | undefined> {
+    return this.client && checkRights(this.client)
+  }
+
+  async close(): Promise<void> {
+    this.#cancelReopen?.()
+    await this.#run?.close()
+    this.client?.close()
+  }
+
+  #tellOdd(name: string, problems: readonly string[]): void {
+    if (problems.length > 0) this.#nodeProblems.set(name, problems)
+    else this.#nodeProblems.delete(name)
+    this.#options.findings.tell('node-objects', oddNodes(this.#nodeProblems))
+  }
+}

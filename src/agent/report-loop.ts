@@ -1,0 +1,106 @@
+import type { FlannelVtep } from '../cluster/node.ts'
+import type { KubeClient } from '../kube/client.ts'
+import { EventWriter } from '../kube/event-writer.ts'
+import { type Condition, NodeWriter, networkIsUp } from '../kube/node-writer.ts'
+import { systemTime } from '../kube/time.ts'
+import type { TunnelDevice } from '../overlay/fabric.ts'
+import type { Finding } from '../serve/agent-status.ts'
+import { Loop, type LoopOptions } from './loop.ts'
+
+/** Every write is an event for every node of the cluster: what comes together goes together. */
+const gapMilliseconds = 2_000
+const retryMilliseconds = 2_000
+const retryMillisecondsMax = 120_000
+/** Findings that wait for an API server that is silent; older ones are in the log. */
+const waitingMax = 50
+
+export type ReportLoopOptions = Pick<LoopOptions, 'clock' | 'random' | 'onError' | 'onRun'> & {
+  readonly client: KubeClient
+  readonly nodeName: string
+  /** The node can have pods. */
+  readonly isReady: () => boolean
+  readonly findings: () => readonly Finding[]
+  /** Undefined: Flannel's annotations are not written. */
+  readonly flannelDevices: () => readonly TunnelDevice[] | undefined
+}
+
+export const degraded = 'TulleDegraded'
+
+/** Tells the cluster how this node is: conditions, Events, and Flannel's annotations if asked. */
+export class ReportLoop {
+  readonly loop: Loop
+  readonly #options: ReportLoopOptions
+  readonly #nodeWriter: NodeWriter
+  readonly #eventWriter: EventWriter
+  readonly #waiting: Finding[] = []
+
+  constructor(options: ReportLoopOptions) {
+    this.#options = options
+    const { client, nodeName, clock, random, onError, onRun } = options
+    const time = { ...systemTime, nowMs: clock.now, random }
+    this.#nodeWriter = new NodeWriter({ client, name: nodeName, time })
+    this.#eventWriter = new EventWriter({ client, node: nodeName, time })
+    this.loop = new Loop({
+      name: 'report',
+      work: () => this.work(),
+      gapMilliseconds,
+      retryMilliseconds,
+      retryMillisecondsMax,
+      clock,
+      random,
+      onError,
+      ...(onRun ? { onRun } : {}),
+    })
+  }
+
+  found(come: readonly Finding[]): void {
+    this.#waiting.push(...come)
+    this.#waiting.splice(0, this.#waiting.length - waitingMax)
+    this.loop.mark()
+  }
+
+  async work(): Promise<void> {
+    const { isReady, findings, flannelDevices } = this.#options
+    const conditions = [...(isReady() ? [networkIsUp] : []), conditionOf(findings())]
+    const vteps = flannelDevices()?.map(vtepOf)
+    const events = this.#waiting.splice(0)
+    await this.#nodeWriter.writeConditions(conditions)
+    if (vteps && vteps.length > 0) await this.#nodeWriter.writeFlannel(vteps)
+    for (const { check, meaning, remedy } of events)
+      await this.#eventWriter.report({
+        type: 'Warning',
+        reason: reasonOf(check),
+        action: 'Checked',
+        note: `${meaning}; ${remedy}`,
+      })
+  }
+}
+
+function conditionOf(findings: readonly Finding[]): Condition {
+  const [first, ...more] = findings.filter(({ severity }) => severity === 'error')
+  if (!first)
+    return {
+      type: degraded,
+      status: 'False',
+      reason: 'AllChecksPass',
+      message: 'Tulle finds no error',
+    }
+  const others = more.length > 0 ? ` (and ${more.length} more; see "tulle status")` : ''
+  return {
+    type: degraded,
+    status: 'True',
+    reason: reasonOf(first.check),
+    message: `${first.meaning}; ${first.remedy}${others}`,
+  }
+}
+
+/** "duplicate-pod-cidr" → "DuplicatePodCidr" */
+const reasonOf = (check: string): string =>
+  check.replaceAll(/(^|-)([a-z])/g, (_, __, letter: string) => letter.toUpperCase())
+
+const vtepOf = ({ local, mac, vni }: TunnelDevice): FlannelVtep => ({
+  family: local.family,
+  address: local,
+  mac,
+  vni,
+})

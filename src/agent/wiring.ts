@@ -1,0 +1,281 @@
+import type { NodeNews } from '../cluster/node-feed.ts'
+import type { KernelWatch } from '../kernel/event-stream.ts'
+import { FabricSocket } from '../kernel/fabric-socket.ts'
+import type { Native } from '../kernel/native.ts'
+import { RouteSocket } from '../kernel/route-socket.ts'
+import { Sysctls } from '../kernel/sysctl.ts'
+import type { KubeClient } from '../kube/client.ts'
+import type { AgentStatus } from '../serve/agent-status.ts'
+import { AgentMetrics } from '../serve/metrics.ts'
+import type { Clock } from './clock.ts'
+import type { AgentConfig } from './config.ts'
+import { Drift } from './drift.ts'
+import { FabricLoop } from './fabric-loop.ts'
+import { Findings } from './findings.ts'
+import { HostLoop } from './host-loop.ts'
+import { listenToKernel } from './kernel-events.ts'
+import { KnownLoop } from './known-loop.ts'
+import { Leases } from './leases.ts'
+import type { Log } from './log.ts'
+import type { Loop, LoopOptions } from './loop.ts'
+import { MasqueradeLoop } from './masquerade-loop.ts'
+import { isLossOfOurs } from './nftables-notices.ts'
+import { NodeLoop } from './node-loop.ts'
+import { NodeSourceKeeper } from './node-source.ts'
+import { OwnNative } from './own-native.ts'
+import { ReportLoop } from './report-loop.ts'
+import { Snapshot } from './snapshot.ts'
+import { agentStatus, LastErrors } from './status.ts'
+
+type LoopSettings = Pick<LoopOptions, 'clock' | 'random' | 'onError'> & {
+  readonly resyncMilliseconds: number
+}
+
+export type AgentParts = {
+  readonly config: AgentConfig
+  readonly native: Native
+  readonly clock: Clock
+  readonly random: () => number
+  readonly log: Log
+  readonly version: string
+  readonly isPackaged: boolean
+}
+
+/**
+ * The agent's loops and what joins them: news goes into the snapshot and marks loops; the kernel's
+ * events mark loops; loops read the snapshot. No loop calls another.
+ */
+export class Agent {
+  readonly #parts: AgentParts
+  readonly #own: OwnNative
+  readonly #snapshot = new Snapshot()
+  readonly #fabricSocket: FabricSocket
+  readonly #route: RouteSocket
+  readonly #drift: Drift
+  readonly #findings: Findings
+  readonly #errors: LastErrors
+  readonly #fabric: FabricLoop
+  readonly #host: HostLoop
+  readonly #known: KnownLoop
+  readonly #masquerade: MasqueradeLoop
+  readonly #node: NodeLoop
+  readonly #leases: Leases
+  readonly #report: ReportLoop | undefined
+  readonly metrics = new AgentMetrics()
+  readonly #since: string
+  readonly #source: NodeSourceKeeper
+  #events: KernelWatch | undefined
+  #cancelPatience: (() => void) | undefined
+  #converged: AgentStatus['convergence'] = {}
+  #isStopped = false
+
+  constructor(parts: AgentParts) {
+    const { config, native, clock, log } = parts
+    this.#parts = parts
+    this.#since = new Date(clock.date()).toISOString()
+    this.#own = new OwnNative(native)
+    this.#fabricSocket = new FabricSocket(this.#own.native)
+    this.#route = new RouteSocket(this.#own.native, -1, 'the host')
+    this.#errors = new LastErrors(clock)
+    this.#drift = new Drift(clock, (kind, what, count) =>
+      log.warn({ kind, count, what }, 'put back what somebody else changed'),
+    )
+    this.#findings = new Findings(clock, ({ come, gone }) => {
+      for (const { check, meaning, remedy } of come) log.warn({ check, remedy }, meaning)
+      for (const { check, meaning } of gone) log.info({ check }, `no longer: ${meaning}`)
+      this.#report?.found(come)
+      if (come.some(({ check }) => check === 'no-uplink')) this.#source.reopenLater()
+    })
+    this.#leases = new Leases(config.dataDir, native.lock)
+    const settings = this.#loopSettings()
+    this.#fabric = this.#makeFabric(settings)
+    this.#host = new HostLoop({
+      ...settings,
+      sysctls: new Sysctls(native, -1),
+      self: () => this.#fabric.self,
+      drift: this.#drift,
+    })
+    this.#masquerade = new MasqueradeLoop({
+      ...settings,
+      native: this.#own.native,
+      dataDir: config.dataDir,
+      overlay: config.overlay,
+      snapshot: this.#snapshot,
+      drift: this.#drift,
+    })
+    const { nodeName, stateDir } = config
+    this.#known = new KnownLoop({ ...settings, nodeName, stateDir, snapshot: this.#snapshot })
+    this.#node = this.#makeNode(settings)
+    this.#source = new NodeSourceKeeper({
+      config,
+      clock,
+      findings: this.#findings,
+      onNews: (news) => this.#take(news, 'live'),
+    })
+    const { client } = this.#source
+    if (client) this.#report = this.#makeReport(settings, client)
+  }
+
+  /** Throws if RBAC does not let the agent work; an API that is silent is waited for. */
+  async checkRights(): Promise<void> {
+    const missing = await this.#source.checkRights()
+    if (missing !== undefined) this.#parts.log.warn(missing)
+  }
+
+  /** Listens first, so that nothing is missed between the first look and the first event. */
+  start(): void {
+    this.#events = listenToKernel({
+      own: this.#own,
+      onRoute: (type, body) => {
+        if (this.#fabric.notice(type, body)?.kind === 'sysctl') this.#host.loop.mark()
+      },
+      onNftables: (type, body) => {
+        if (isLossOfOurs(type, body)) this.#masquerade.disturbed()
+      },
+      onLost: () => {
+        this.#parts.log.warn('kernel events were lost: everything is looked at')
+        this.#fabric.eventsLost()
+        this.#masquerade.disturbed()
+        this.#host.loop.mark()
+      },
+      onBroken: (refusal) => this.#failed('events', refusal),
+    })
+    this.#source.open()
+    this.#waitForSource()
+  }
+
+  /** The data path is left as it is. */
+  async stop(): Promise<void> {
+    if (this.#isStopped) return
+    this.#isStopped = true
+    this.#cancelPatience?.()
+    this.#events?.close()
+    await this.#source.close()
+    for (const loop of this.#loops) await loop.stop()
+    this.#known.work()
+    this.#masquerade.close()
+    this.#fabricSocket.close()
+    this.#route.close()
+  }
+
+  get isReady(): boolean {
+    const { conflist } = this.#parts.config
+    return this.#fabric.isReady && (conflist === undefined || this.#node.isReady)
+  }
+
+  status(): AgentStatus {
+    const { config, version } = this.#parts
+    return agentStatus({
+      config,
+      version,
+      since: this.#since,
+      isReady: this.isReady,
+      source: this.#source.status(),
+      snapshot: this.#snapshot,
+      fabric: this.#fabric,
+      leases: this.#leases.status(this.#fabric.self?.podCIDRs ?? []),
+      drift: this.#drift.status,
+      converged: this.#converged,
+      loops: this.#loops.map(({ status }) => status),
+      findings: this.#findings.all,
+      lastErrors: this.#errors.all,
+    })
+  }
+
+  get #loops(): readonly Loop[] {
+    const report = this.#report ? [this.#report] : []
+    const all = [this.#fabric, this.#masquerade, this.#host, this.#node, this.#known, ...report]
+    return all.map(({ loop }) => loop)
+  }
+
+  #loopSettings(): LoopSettings {
+    const { clock, random, config } = this.#parts
+    const onError: LoopOptions['onError'] = (name, error) => this.#failed(name, error)
+    return { clock, random, onError, resyncMilliseconds: config.resyncSeconds * 1000 }
+  }
+
+  #failed(where: string, error: unknown): void {
+    const text = error instanceof Error ? error.message : String(error)
+    this.#errors.add(where, text)
+    this.#parts.log.error({ loop: where, err: error }, text)
+  }
+
+  #makeFabric(settings: LoopSettings): FabricLoop {
+    const { config } = this.#parts
+    return new FabricLoop({
+      ...settings,
+      nodeName: config.nodeName,
+      overlay: config.overlay,
+      snapshot: this.#snapshot,
+      fabric: this.#fabricSocket,
+      indexOf: (name) => this.#route.link({ name })?.index,
+      drift: this.#drift,
+      findings: this.#findings,
+      onConverged: (seconds) => this.#onConverged(seconds),
+      onSelf: () => {
+        this.#host.loop.mark()
+        this.#node.loop.mark()
+        this.#report?.loop.mark()
+      },
+      onReady: () => this.#node.loop.mark(),
+    })
+  }
+
+  #makeNode(settings: LoopSettings): NodeLoop {
+    const { config, isPackaged } = this.#parts
+    return new NodeLoop({
+      ...settings,
+      config,
+      isPackaged,
+      snapshot: this.#snapshot,
+      self: () => this.#fabric.self,
+      isFabricReady: () => this.#fabric.isReady,
+      drift: this.#drift,
+      findings: this.#findings,
+      onReady: () => this.#report?.loop.mark(),
+    })
+  }
+
+  #makeReport(settings: LoopSettings, client: KubeClient): ReportLoop {
+    const { nodeName, flannelCompat } = this.#parts.config
+    return new ReportLoop({
+      ...settings,
+      client,
+      nodeName,
+      isReady: () => this.#node.isReady,
+      findings: () => this.#findings.all,
+      flannelDevices: () => (flannelCompat ? this.#fabric.devices : undefined),
+    })
+  }
+
+  #onConverged(seconds: number): void {
+    this.metrics.observeConvergence(seconds)
+    const lastAt = new Date(this.#parts.clock.date()).toISOString()
+    this.#converged = { lastSeconds: seconds, lastAt }
+  }
+
+  #take(news: NodeNews, from: 'known' | 'live'): void {
+    const before = this.#snapshot.using
+    const changed = this.#snapshot.take(news, from)
+    if (this.#snapshot.using !== before) this.#fabric.sourceChanged()
+    if (changed.size === 0) return
+    this.#fabric.nodesChanged(changed)
+    this.#masquerade.loop.mark()
+    this.#node.loop.mark()
+    if (from === 'live') this.#known.mark()
+  }
+
+  /** After a start while nobody answers: what was last known is better than no way at all. */
+  #waitForSource(): void {
+    const { clock, config, log } = this.#parts
+    if (this.#snapshot.using === 'live') return
+    this.#cancelPatience = clock.after(config.patienceSeconds * 1000, () => {
+      if (this.#snapshot.using !== 'nothing') return
+      const { nodes, why } = this.#known.read()
+      if (why !== undefined) log.warn(why)
+      if (!nodes) return
+      log.warn({ nodes: nodes.length }, 'the source is silent: the last known nodes are used')
+      this.#take({ kind: 'all', nodes }, 'known')
+    })
+  }
+}

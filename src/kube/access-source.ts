@@ -1,0 +1,82 @@
+import {
+  type ApiAccess,
+  CredentialsRefusal,
+  type Environment,
+  readServiceAccount,
+  serviceAccountDirectory,
+} from './credentials.ts'
+import { readKubeconfig } from './kubeconfig.ts'
+
+/** Reads everything anew each time: tokens and certificates rotate. */
+export type AccessSource = () => ApiAccess
+
+/**
+ * The named kubeconfig, else the one of KUBECONFIG, else the pod's service account. Throws
+ * CredentialsRefusal if none of them is named; what is in the files shows when the source is asked.
+ */
+export function findAccess(given: {
+  readonly kubeconfig?: string | undefined
+  readonly environment: Environment
+}): AccessSource {
+  const path = given.kubeconfig ?? given.environment.KUBECONFIG
+  if (path !== undefined && path !== '') return () => readKubeconfig(path)
+  if (given.environment.KUBERNETES_SERVICE_HOST)
+    return () => readServiceAccount(given.environment, serviceAccountDirectory)
+  throw new CredentialsRefusal(
+    'Cannot find the Kubernetes API: no kubeconfig is named, KUBECONFIG is not set and this is ' +
+      'no pod (KUBERNETES_SERVICE_HOST is not set); name a kubeconfig, or use a nodes file',
+  )
+}
+
+/** kubelet renews a token when 80 % of its hour is over; its file is worth a look this often. */
+const freshMs = 10_000
+
+/** Credentials that are read again every 10 s at most, and whenever the server refuses them. */
+export class RotatingAccess {
+  readonly #source: AccessSource
+  readonly #nowMs: () => number
+  #access: ApiAccess | undefined
+  #readAtMs = 0
+
+  constructor(source: AccessSource, nowMs: () => number) {
+    this.#source = source
+    this.#nowMs = nowMs
+  }
+
+  /** Throws CredentialsRefusal if they could never be read; later, the last ones stay good. */
+  now(): ApiAccess {
+    if (this.#access !== undefined && this.#nowMs() - this.#readAtMs < freshMs) return this.#access
+    return this.#read()
+  }
+
+  /** After a 401: what is there now, if it is anything else than what was refused. */
+  renewed(refused: ApiAccess): ApiAccess | undefined {
+    const access = this.#read()
+    return sameAccess(access, refused) ? undefined : access
+  }
+
+  #read(): ApiAccess {
+    this.#readAtMs = this.#nowMs()
+    try {
+      const access = this.#source()
+      // One object as long as nothing changes: connections are kept by it.
+      if (!this.#access || !sameAccess(access, this.#access)) this.#access = access
+    } catch (refusal) {
+      // A file that is just being replaced must not stop what works.
+      if (this.#access === undefined) throw refusal
+    }
+    return this.#access
+  }
+}
+
+const sameAccess = (left: ApiAccess, right: ApiAccess): boolean =>
+  left.token === right.token && sameConnection(left, right)
+
+/** Whether a connection of the one serves the other: all but the token, which requests carry. */
+export const sameConnection = (left: ApiAccess, right: ApiAccess): boolean =>
+  left.server === right.server &&
+  left.ca === right.ca &&
+  left.skipVerify === right.skipVerify &&
+  left.serverName === right.serverName &&
+  left.client?.certificate === right.client?.certificate &&
+  left.client?.key === right.client?.key

@@ -1,0 +1,118 @@
+import type { V1SelfSubjectAccessReview } from '@kubernetes/client-node'
+import { at } from '../cluster/json-value.ts'
+import type { KubeClient } from './client.ts'
+import { isRefusal } from './refusal.ts'
+import { accessReviews, events, nodes, pathOf, pods, type Resource } from './resource.ts'
+
+/** One right that RBAC must give. */
+export type Need = {
+  readonly verb: 'get' | 'list' | 'watch' | 'create' | 'patch'
+  readonly resource: Resource
+  readonly subresource?: string
+  readonly namespace?: string
+  /** What doesn't work without it. */
+  readonly why: string
+}
+
+/** Where Events about things without a namespace go (events.k8s.io validation). */
+export const eventNamespace = 'default'
+
+export const need = {
+  getNode: { verb: 'get', resource: nodes, why: "this node's conditions are compared" },
+  listNodes: { verb: 'list', resource: nodes, why: 'routes lead to every node' },
+  watchNodes: { verb: 'watch', resource: nodes, why: 'routes follow every node' },
+  patchNodeStatus: {
+    verb: 'patch',
+    resource: nodes,
+    subresource: 'status',
+    why: "this node's conditions and Flannel's annotations are written",
+  },
+  listPods: { verb: 'list', resource: pods, why: 'what gone pods left is collected' },
+  watchPods: { verb: 'watch', resource: pods, why: 'what gone pods left is collected' },
+  createEvents: {
+    verb: 'create',
+    resource: events,
+    namespace: eventNamespace,
+    why: 'findings are reported',
+  },
+  patchEvents: {
+    verb: 'patch',
+    resource: events,
+    namespace: eventNamespace,
+    why: 'findings that repeat are counted',
+  },
+} as const satisfies Readonly<Record<string, Need>>
+
+/** Without these the agent can't do its work: it refuses to start. */
+export const neededAtStart: readonly Need[] = [
+  need.getNode,
+  need.listNodes,
+  need.watchNodes,
+  need.patchNodeStatus,
+]
+/** Without these it works, and says what is missing. */
+export const neededBesides: readonly Need[] = [need.createEvents, need.patchEvents]
+
+/**
+ * Which needs the API server denies us, in the order given, by one SelfSubjectAccessReview each.
+ * Everybody may ask that (ClusterRole system:basic-user).
+ */
+export async function deniedNeeds(
+  client: KubeClient,
+  needs: readonly Need[],
+): Promise<readonly Need[]> {
+  const answers = await Promise.all(needs.map((one) => isAllowed(client, one)))
+  return needs.filter((_, index) => answers[index] === false)
+}
+
+async function isAllowed(client: KubeClient, given: Need): Promise<boolean> {
+  const { verb, resource, subresource, namespace } = given
+  const review: Pick<V1SelfSubjectAccessReview, 'apiVersion' | 'kind' | 'spec'> = {
+    apiVersion: 'authorization.k8s.io/v1',
+    kind: 'SelfSubjectAccessReview',
+    spec: {
+      resourceAttributes: {
+        verb,
+        group: resource.group,
+        resource: resource.plural,
+        ...(subresource === undefined ? {} : { subresource }),
+        ...(namespace === undefined ? {} : { namespace }),
+      },
+    },
+  }
+  const answer = await client.call({ method: 'POST', path: pathOf(accessReviews), body: review })
+  return at(answer, 'status', 'allowed') === true
+}
+
+/** A ClusterRole's rule: `{ apiGroups: [""], resources: ["nodes/status"], verbs: ["patch"] }`. */
+export function ruleOf({ verb, resource, subresource }: Need): string {
+  const name = subresource === undefined ? resource.plural : `${resource.plural}/${subresource}`
+  return `{ apiGroups: ["${resource.group}"], resources: ["${name}"], verbs: ["${verb}"] }`
+}
+
+/** What was denied, what it is for, and the rules to add: for the refusal to start. */
+export const explainDenied = (denied: readonly Need[]): string =>
+  denied
+    .map((one) => `Not allowed: ${one.why}; add to the ClusterRole of tulle: ${ruleOf(one)}`)
+    .join('\n')
+
+/** RBAC lacks a rule: the text names it. */
+export class AccessMissing extends Error {
+  override name = 'AccessMissing'
+  readonly need: Need
+
+  constructor(missing: Need, cause: Error) {
+    const rule = ruleOf(missing)
+    super(`${cause.message}; add to the ClusterRole of tulle: ${rule}`, { cause })
+    this.need = missing
+  }
+}
+
+/** Runs a call that needs a right; a 403 becomes AccessMissing. */
+export async function needing<Answer>(right: Need, call: () => Promise<Answer>): Promise<Answer> {
+  try {
+    return await call()
+  } catch (fault) {
+    throw isRefusal(fault, 403) ? new AccessMissing(right, fault) : fault
+  }
+}

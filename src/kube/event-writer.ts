@@ -1,0 +1,134 @@
+import { Buffer } from 'node:buffer'
+import type { EventsV1Event } from '@kubernetes/client-node'
+import { eventNamespace, need, needing } from './access.ts'
+import type { KubeClient } from './client.ts'
+import { isRefusal } from './refusal.ts'
+import { events, pathOf } from './resource.ts'
+import type { Time } from './time.ts'
+
+/** One thing that happened to this node. */
+export type Finding = {
+  readonly type: 'Normal' | 'Warning'
+  /** One word, CamelCase; findings with the same reason are of one kind. */
+  readonly reason: string
+  /** What was done about it, one word: "Probed". */
+  readonly action: string
+  /** For people; cut to 1024 bytes. */
+  readonly note: string
+}
+
+/** One Event of a kind in this time: a fault of 5,000 peers is one line in `kubectl describe`. */
+const quietMs = 300_000
+/** Kinds that are remembered; Tulle has a few dozen reasons. */
+const kindsMax = 100
+/** Limits of the API's validation (pkg/apis/core/validation/events.go). */
+const noteBytesMax = 1024
+const nameCharactersMax = 200
+
+type Kind = { name: string | undefined; note: string; count: number; writtenMs: number }
+
+/**
+ * Reports findings as Events of this node (events.k8s.io/v1). A kind is written once in 5 minutes;
+ * what came meanwhile is counted, and told by the Event's series.
+ */
+export class EventWriter {
+  readonly #client: KubeClient
+  readonly #node: string
+  readonly #time: Time
+  readonly #kinds = new Map<string, Kind>()
+
+  constructor(given: { client: KubeClient; node: string; time: Time }) {
+    this.#client = given.client
+    this.#node = given.node
+    this.#time = given.time
+  }
+
+  /**
+   * True if something was written. Faults: those of the client; AccessMissing names the RBAC rule.
+   * A finding that could not be written is not tried again before its 5 minutes are over.
+   */
+  async report(finding: Finding): Promise<boolean> {
+    const note = cut(finding.note)
+    const nowMs = this.#time.nowMs()
+    const before = this.#kinds.get(finding.reason)
+    if (before !== undefined && nowMs - before.writtenMs < quietMs) {
+      before.count++
+      return false
+    }
+    // Everything but the series is immutable: another note takes another Event.
+    const goesOn = before?.name !== undefined && before.note === note
+    const kind = goesOn
+      ? { ...before, count: before.count + 1, writtenMs: nowMs }
+      : { name: undefined, note, count: 1, writtenMs: nowMs }
+    this.#remember(finding.reason, kind)
+    if (!(goesOn && (await this.#wroteSeries(kind)))) await this.#create(finding, kind)
+    return true
+  }
+
+  #remember(reason: string, kind: Kind): void {
+    this.#kinds.delete(reason)
+    this.#kinds.set(reason, kind)
+    const [oldest] = this.#kinds.keys()
+    if (this.#kinds.size > kindsMax && oldest !== undefined) this.#kinds.delete(oldest)
+  }
+
+  /** False if the Event is gone: the API server keeps them for an hour. */
+  async #wroteSeries({ name, count }: Kind): Promise<boolean> {
+    if (name === undefined) return false
+    const series = { count, lastObservedTime: this.#microTime() }
+    try {
+      await needing(need.patchEvents, () =>
+        this.#client.call({
+          method: 'PATCH',
+          path: pathOf(events, { namespace: eventNamespace, name }),
+          contentType: 'application/merge-patch+json',
+          body: { series },
+        }),
+      )
+      return true
+    } catch (fault) {
+      if (isRefusal(fault, 404)) return false
+      throw fault
+    }
+  }
+
+  async #create({ type, reason, action }: Finding, kind: Kind): Promise<void> {
+    const chance = Math.floor(this.#time.random() * 2 ** 48)
+    const suffix = chance.toString(16).padStart(12, '0')
+    const name = `${this.#node.slice(0, nameCharactersMax)}.${suffix}`
+    const body: Omit<EventsV1Event, 'eventTime'> & { readonly eventTime: string } = {
+      apiVersion: 'events.k8s.io/v1',
+      kind: 'Event',
+      metadata: { name, namespace: eventNamespace },
+      eventTime: this.#microTime(),
+      reportingController: 'tulle.dev/agent',
+      reportingInstance: this.#node,
+      // kubelet's own events name the node in place of its uid; kubectl looks for that.
+      regarding: { apiVersion: 'v1', kind: 'Node', name: this.#node, uid: this.#node },
+      type,
+      reason,
+      action,
+      note: kind.note,
+    }
+    await needing(need.createEvents, () =>
+      this.#client.call({
+        method: 'POST',
+        path: pathOf(events, { namespace: eventNamespace }),
+        body,
+      }),
+    )
+    kind.name = name
+  }
+
+  /** metav1.MicroTime: six digits of a second, no fewer. */
+  #microTime(): string {
+    return this.#time.date().toISOString().replace('Z', '000Z')
+  }
+}
+
+/** At most 1024 bytes, and no half character at the end. */
+const cut = (note: string): string =>
+  Buffer.from(note)
+    .subarray(0, noteBytesMax)
+    .toString('utf8')
+    .replace(/\ufffd$/, '')

@@ -1,0 +1,235 @@
+import { at, textOf } from '../cluster/json-value.ts'
+import { Backoff } from './backoff.ts'
+import type { KubeClient } from './client.ts'
+import {
+  type Collection,
+  defaultPatience,
+  listAll,
+  needsNewList,
+  type Patience,
+  type ResourceVersion,
+  type WatchEvent,
+  watchFrom,
+} from './list-watch.ts'
+import { isRefusal } from './refusal.ts'
+import type { Resource, Selection } from './resource.ts'
+import { systemTime, type Time } from './time.ts'
+
+/** `key` is "name" or "namespace/name". `all` comes for every complete list, and only for those. */
+export type Reflected<Item> =
+  | { readonly kind: 'all'; readonly items: ReadonlyMap<string, Item> }
+  | { readonly kind: 'changed'; readonly key: string; readonly item: Item }
+  | { readonly kind: 'gone'; readonly key: string }
+
+export type ReflectorOptions<Item> = {
+  readonly client: KubeClient
+  readonly resource: Resource
+  readonly selection?: Selection
+  /** What is kept of an object; undefined if it is of no interest. The object itself is dropped. */
+  readonly select: (object: unknown) => Item | undefined
+  readonly isSame: (left: Item, right: Item) => boolean
+  /** Called synchronously, one after the other. What it throws leads to a new list. */
+  readonly onNews: (news: Reflected<Item>) => void
+  /** Each failed try, for the log. */
+  readonly onProblem?: (problem: Error) => void
+  readonly time?: Time
+  readonly patience?: Patience
+}
+
+export type ReflectorStatus = {
+  /** A watch stands. */
+  readonly connected: boolean
+  /** Clock of Time.nowMs; undefined before the first byte. */
+  readonly lastContactMs: number | undefined
+  /** Complete lists. */
+  readonly lists: number
+  readonly watches: number
+  /** Failed tries since the start. */
+  readonly errors: number
+  /** The last failure, as long as nothing has worked since. */
+  readonly lastError: string | undefined
+  readonly objects: number
+}
+
+/** A watch that ends sooner than this without a word counts as a failure: no hot loop. */
+const shortWatchMs = 1000
+/** After so many lists whose pages expired half-way the next one is asked for in one page. */
+const expiredListsMax = 2
+
+/**
+ * Keeps a trimmed copy of a collection equal to the server's: list, then watch; a dropped watch
+ * goes on from its version, and only an expired one makes it list again. It never gives up, and
+ * never forgets what it knows because of a failure.
+ */
+export class Reflector<Item> {
+  readonly #options: ReflectorOptions<Item>
+  readonly #collection: Collection
+  readonly #time: Time
+  readonly #backoff: Backoff
+  readonly #stopping = new AbortController()
+  #known = new Map<string, Item>()
+  /** Where to watch from; undefined: list first. */
+  #version: ResourceVersion | undefined
+  #expiredLists = 0
+  #counts = { lists: 0, watches: 0, errors: 0 }
+  #connected = false
+  #lastContactMs: number | undefined
+  #lastError: string | undefined
+  #running: Promise<void> | undefined
+
+  constructor(options: ReflectorOptions<Item>) {
+    const { client, resource, selection = {}, patience = defaultPatience, time } = options
+    this.#options = options
+    this.#time = time ?? systemTime
+    this.#backoff = new Backoff(this.#time.random)
+    this.#collection = { client, resource, selection, patience, signal: this.#stopping.signal }
+  }
+
+  start(): void {
+    this.#running ??= this.#run()
+  }
+
+  /** No news after this. The promise is for those who want to see the connection closed. */
+  stop(): Promise<void> {
+    this.#stopping.abort()
+    return this.#running ?? Promise.resolve()
+  }
+
+  status(): ReflectorStatus {
+    return {
+      connected: this.#connected,
+      lastContactMs: this.#lastContactMs,
+      ...this.#counts,
+      lastError: this.#lastError,
+      objects: this.#known.size,
+    }
+  }
+
+  /** Never rejects. */
+  async #run(): Promise<void> {
+    while (!this.#isStopping()) {
+      try {
+        this.#version ??= await this.#list()
+        await this.#watch(this.#version)
+      } catch (fault) {
+        if (this.#isStopping()) return
+        await this.#failed(fault)
+      }
+    }
+  }
+
+  async #list(): Promise<ResourceVersion> {
+    const items = new Map<string, Item>()
+    const onObject = (object: unknown): void => {
+      this.#touched()
+      const key = keyOf(object)
+      const item = key === undefined ? undefined : this.#options.select(object)
+      if (key !== undefined && item !== undefined) items.set(key, item)
+    }
+    const limit = this.#expiredLists >= expiredListsMax ? { limit: 0 } : {}
+    const version = await listAll(this.#collection, { onObject, ...limit })
+    this.#expiredLists = 0
+    this.#known = items
+    this.#counts.lists++
+    this.#worked()
+    this.#tell({ kind: 'all', items })
+    return version
+  }
+
+  async #watch(version: ResourceVersion): Promise<void> {
+    const startedMs = this.#time.nowMs()
+    let heard = false
+    try {
+      await watchFrom(this.#collection, {
+        version,
+        chance: this.#time.random(),
+        onConnected: () => {
+          this.#connected = true
+          this.#counts.watches++
+          this.#worked()
+        },
+        onEvent: (event, next) => {
+          heard = true
+          this.#worked()
+          this.#apply(event)
+          this.#version = next
+        },
+      })
+    } finally {
+      this.#connected = false
+    }
+    if (!heard && this.#time.nowMs() - startedMs < shortWatchMs)
+      throw new Error('Cannot watch: the server ended the watch at once')
+  }
+
+  #apply(event: WatchEvent): void {
+    if (event.kind === 'bookmark') return
+    const key = keyOf(event.object)
+    if (key === undefined) return
+    const item = event.kind === 'put' ? this.#options.select(event.object) : undefined
+    const before = this.#known.get(key)
+    if (item === undefined) {
+      if (this.#known.delete(key)) this.#tell({ kind: 'gone', key })
+      return
+    }
+    if (before !== undefined && this.#options.isSame(before, item)) return
+    this.#known.set(key, item)
+    this.#tell({ kind: 'changed', key, item })
+  }
+
+  #tell(news: Reflected<Item>): void {
+    if (this.#isStopping()) return
+    try {
+      this.#options.onNews(news)
+    } catch (fault) {
+      // The listener may have missed it, so it gets everything once more.
+      this.#version = undefined
+      throw fault
+    }
+  }
+
+  async #failed(fault: unknown): Promise<void> {
+    const problem = fault instanceof Error ? fault : new Error(String(fault))
+    const isListing = this.#version === undefined
+    if (isListing && isRefusal(fault, 410)) this.#expiredLists++
+    if (needsNewList(fault)) this.#version = undefined
+    this.#counts.errors++
+    this.#lastError = problem.message
+    const asked = isRefusal(fault, 429, 503) ? (fault.retryAfterSeconds ?? 0) * 1000 : 0
+    const waitMs = Math.max(this.#backoff.nextMs(), Math.min(asked, retryAfterMaxMs))
+    this.#report(problem)
+    await this.#time.sleep(waitMs, this.#stopping.signal)
+  }
+
+  #report(problem: Error): void {
+    try {
+      this.#options.onProblem?.(problem)
+    } catch {
+      // A log that fails must not stop the watch.
+    }
+  }
+
+  #touched(): void {
+    this.#lastContactMs = this.#time.nowMs()
+  }
+
+  #worked(): void {
+    this.#touched()
+    this.#lastError = undefined
+    this.#backoff.reset()
+  }
+
+  #isStopping(): boolean {
+    return this.#stopping.signal.aborted
+  }
+}
+
+/** A server's Retry-After is heeded up to here. */
+const retryAfterMaxMs = 60_000
+
+function keyOf(object: unknown): string | undefined {
+  const name = textOf(at(object, 'metadata', 'name'))
+  const namespace = textOf(at(object, 'metadata', 'namespace'))
+  if (name === undefined || name === '') return undefined
+  return namespace === undefined ? name : `${namespace}/${name}`
+}

@@ -1,0 +1,121 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { request } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { AgentStatus } from '../../src/serve/agent-status.ts'
+import { executable } from '../support/cni.ts'
+import type { Netns } from '../support/netns.ts'
+
+/** How long a test waits for what has to come; past this it hangs. */
+const limitMilliseconds = 20_000
+const pollMilliseconds = 20
+
+/** Waits until `check` answers something; what it last threw, or `what`, if that never comes. */
+export async function until<T>(what: string, check: () => T | Promise<T>): Promise<NonNullable<T>> {
+  const end = Date.now() + limitMilliseconds
+  let last: unknown
+  while (Date.now() < end) {
+    try {
+      const found = await check()
+      if (found) return found
+      last = undefined
+    } catch (refusal) {
+      last = refusal
+    }
+    await new Promise((resolve) => setTimeout(resolve, pollMilliseconds))
+  }
+  throw new Error(`Waited in vain for: ${what}`, { cause: last })
+}
+
+/** The packaged executable as an agent in a node's namespace, its files in a folder of its own. */
+export class RunningAgent {
+  readonly folder: string
+  readonly #netns: Netns
+  readonly #words: readonly string[]
+  #process: ChildProcess | undefined
+  #lines: string[] = []
+
+  /** @param disk the folder of an earlier agent, to begin with what it left */
+  constructor(netns: Netns, nodeName: string, words: readonly string[], disk?: string) {
+    this.folder = disk ?? mkdtempSync(join(tmpdir(), 'tt-agent-'))
+    this.#netns = netns
+    const at = (name: string): string => join(this.folder, name)
+    const own = ['--node-name', nodeName, '--run-dir', at('run'), '--state-dir', at('state')]
+    const network = ['--data-dir', at('data'), '--bin-dir', at('bin'), '--conflist', '']
+    this.#words = [...own, ...network, '--metrics', '', '--patience-seconds', '1', ...words]
+  }
+
+  get pid(): number {
+    return this.#process?.pid ?? 0
+  }
+
+  /** What it logged, since it was started first. */
+  get log(): readonly string[] {
+    return this.#lines
+  }
+
+  start(more: readonly string[] = []): this {
+    const words = ['agent', ...this.#words, ...more]
+    const child = spawn('nsenter', [`--net=${this.#netns.path}`, executable, ...words], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { PATH: process.env.PATH },
+    })
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8')
+      stream.on('data', (text: string) => this.#lines.push(...text.split('\n').filter(Boolean)))
+    }
+    this.#process = child
+    return this
+  }
+
+  status(): Promise<AgentStatus> {
+    return this.get('/status').then(({ body }) => JSON.parse(body) as AgentStatus)
+  }
+
+  get(path: string): Promise<{ readonly code: number; readonly body: string }> {
+    return new Promise((resolve, reject) => {
+      const socketPath = join(this.folder, 'run', 'agent.sock')
+      request({ socketPath, path, agent: false }, (response) => {
+        let body = ''
+        response.setEncoding('utf8')
+        response.on('data', (part: string) => {
+          body += part
+        })
+        response.on('end', () => resolve({ code: response.statusCode ?? 0, body }))
+      })
+        .on('error', reject)
+        .end()
+    })
+  }
+
+  /** Ready, and nothing left to do. */
+  ready(): Promise<AgentStatus> {
+    return until(`an agent that is ready; it said ${this.#lines.join('\n')}`, async () => {
+      const status = await this.status()
+      return status.ready && status.convergence.pending === undefined ? status : undefined
+    })
+  }
+
+  /** Exit code, or the signal that ended it. */
+  async end(signal: NodeJS.Signals): Promise<number | NodeJS.Signals | null> {
+    const child = this.#process
+    if (!child) return null
+    const ended = new Promise<number | NodeJS.Signals | null>((resolve) => {
+      if (child.exitCode !== null || child.signalCode !== null)
+        resolve(child.exitCode ?? child.signalCode)
+      else child.once('exit', (code, by) => resolve(code ?? by))
+    })
+    child.kill(signal)
+    this.#process = undefined
+    return ended
+  }
+
+  async close(): Promise<void> {
+    await this.end('SIGKILL')
+    rmSync(this.folder, { recursive: true, force: true })
+  }
+}
+
+export const writeNodes = (path: string, nodes: readonly object[]): void =>
+  writeFileSync(path, JSON.stringify({ nodes }))
