@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, type FSWatcher, readdirSync, readFileSync, statSync, watch } from 'node:fs'
 import { basename, dirname } from 'node:path/posix'
 import { conflictsOf } from '../overlay/conflicts.ts'
 import { podMtuBytes } from '../overlay/device.ts'
@@ -46,6 +46,7 @@ export class NodeLoop {
   readonly #options: NodeLoopOptions
   #written: string | undefined
   #isReady = false
+  #watcher: FSWatcher | undefined
 
   constructor(options: NodeLoopOptions) {
     this.#options = options
@@ -64,6 +65,10 @@ export class NodeLoop {
     })
   }
 
+  close(): void {
+    this.#watcher?.close()
+  }
+
   get isReady(): boolean {
     return this.#isReady
   }
@@ -72,6 +77,7 @@ export class NodeLoop {
     const { self, isFabricReady, findings, onReady } = this.#options
     const own = self()
     if (!own || !isFabricReady()) return
+    this.#watchFolder()
     const found = this.#obstacles(own)
     findings.tell('node', found)
     if (found.some(({ severity }) => severity === 'error')) return
@@ -80,6 +86,20 @@ export class NodeLoop {
     if (this.#isReady) return
     this.#isReady = true
     onReady()
+  }
+
+  /** A list of somebody else's that goes, or ours, is no matter of half a minute. */
+  #watchFolder(): void {
+    const { conflist } = this.#options.config
+    if (conflist === undefined || this.#watcher) return
+    const folder = dirname(conflist)
+    makeFolder(folder)
+    try {
+      this.#watcher = watch(folder, () => this.loop.mark())
+      this.#watcher.on('error', () => this.#watcher?.close())
+    } catch {
+      // Out of inotify watches, say: the next resync looks.
+    }
   }
 
   #obstacles(own: Self): readonly Found[] {

@@ -8,6 +8,7 @@ import type { KubeClient } from '../kube/client.ts'
 import type { AgentStatus } from '../serve/agent-status.ts'
 import { AgentMetrics } from '../serve/metrics.ts'
 import type { Clock } from './clock.ts'
+import { CollectLoop } from './collect-loop.ts'
 import type { AgentConfig } from './config.ts'
 import { Drift } from './drift.ts'
 import { FabricLoop } from './fabric-loop.ts'
@@ -16,6 +17,7 @@ import { HostLoop } from './host-loop.ts'
 import { listenToKernel } from './kernel-events.ts'
 import { KnownLoop } from './known-loop.ts'
 import { Leases } from './leases.ts'
+import { lookForLeavings, runDel } from './leavings.ts'
 import type { Log } from './log.ts'
 import type { Loop, LoopOptions } from './loop.ts'
 import { MasqueradeLoop } from './masquerade-loop.ts'
@@ -59,6 +61,7 @@ export class Agent {
   readonly #known: KnownLoop
   readonly #masquerade: MasqueradeLoop
   readonly #node: NodeLoop
+  readonly #collect: CollectLoop
   readonly #leases: Leases
   readonly #report: ReportLoop | undefined
   readonly metrics = new AgentMetrics()
@@ -106,6 +109,7 @@ export class Agent {
     const { nodeName, stateDir } = config
     this.#known = new KnownLoop({ ...settings, nodeName, stateDir, snapshot: this.#snapshot })
     this.#node = this.#makeNode(settings)
+    this.#collect = this.#makeCollect(settings)
     this.#source = new NodeSourceKeeper({
       config,
       clock,
@@ -140,6 +144,7 @@ export class Agent {
       },
       onBroken: (refusal) => this.#failed('events', refusal),
     })
+    if (this.#parts.isPackaged) this.#collect.loop.mark()
     this.#source.open()
     this.#waitForSource()
   }
@@ -154,6 +159,7 @@ export class Agent {
     for (const loop of this.#loops) await loop.stop()
     this.#known.work()
     this.#masquerade.close()
+    this.#node.close()
     this.#fabricSocket.close()
     this.#route.close()
   }
@@ -184,8 +190,8 @@ export class Agent {
 
   get #loops(): readonly Loop[] {
     const report = this.#report ? [this.#report] : []
-    const all = [this.#fabric, this.#masquerade, this.#host, this.#node, this.#known, ...report]
-    return all.map(({ loop }) => loop)
+    const ofNode = [this.#fabric, this.#masquerade, this.#host, this.#node]
+    return [...ofNode, this.#known, this.#collect, ...report].map(({ loop }) => loop)
   }
 
   #loopSettings(): LoopSettings {
@@ -233,6 +239,18 @@ export class Agent {
       drift: this.#drift,
       findings: this.#findings,
       onReady: () => this.#report?.loop.mark(),
+    })
+  }
+
+  #makeCollect(settings: LoopSettings): CollectLoop {
+    const { config, native, log } = this.#parts
+    const place = { native, route: this.#route, dataDir: config.dataDir }
+    return new CollectLoop({
+      ...settings,
+      look: () => lookForLeavings(place),
+      del: (attachment) => runDel(process.execPath, attachment, config),
+      onCollected: ({ container, ifname, link }) =>
+        log.info({ container, ifname, link }, 'collected what a gone pod left'),
     })
   }
 

@@ -132,6 +132,11 @@ export class FabricSocket {
     return this.apply(changesBetween(new Map(), this.observe([]).entries))
   }
 
+  /** Nothing of ours is there. */
+  isEmpty(): boolean {
+    return this.#devices().length === 0 && this.observe([]).entries.size === 0
+  }
+
   close(): void {
     this.#socket.close()
     this.#place.route.close()

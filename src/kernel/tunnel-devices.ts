@@ -1,6 +1,7 @@
 import { formatAddress, sameAddress } from '../base/address.ts'
 import { formatMac } from '../base/mac.ts'
 import { formatPrefix, type Prefix, samePrefix } from '../base/prefix.ts'
+import { deviceNames, tunnelMac } from '../overlay/device.ts'
 import type { TunnelDevice } from '../overlay/fabric.ts'
 import { deleteAddress, newAddress } from '../wire/rtnl/address.ts'
 import { IFF_UP, type IfIndex, setAlias, setLink } from '../wire/rtnl/link.ts'
@@ -14,8 +15,18 @@ import type { Sysctls } from './sysctl.ts'
 /** Alias of a tunnel device that Tulle made, and may change and take away. */
 export const overlayAlias = 'tulle1 overlay'
 
-export const isOurDevice = ({ kind, alias }: Link): boolean =>
-  kind === 'vxlan' && alias === overlayAlias
+/**
+ * By its alias; by its MAC, which follows from its local address, if a process was killed between
+ * making and marking it.
+ */
+export const isOurDevice = (link: Link): boolean =>
+  link.kind === 'vxlan' && (link.alias === overlayAlias || isHalfMade(link))
+
+function isHalfMade({ name, alias, mac, vxlan }: Link): boolean {
+  const isNamedOurs = Object.values(deviceNames).includes(name)
+  if (!isNamedOurs || alias !== undefined || !mac || !vxlan?.local) return false
+  return formatMac(mac) === tunnelMac(vxlan.local)
+}
 
 /** rtnetlink and sysctls of one namespace. */
 export type Place = { readonly route: RouteSocket; readonly sysctls: Sysctls }
@@ -40,10 +51,7 @@ export function faultsOf(wanted: TunnelDevice, link: Link, addresses: readonly P
   return faults
 }
 
-/**
- * The link that is there, if it is ours and can be made as wanted; one that can't is removed. A
- * link without alias that has our VNI and MAC is ours: its maker was killed before the next step.
- */
+/** The link that is there, if it is ours and can be made as wanted; one that can't is removed. */
 function usable(
   { route }: Place,
   wanted: TunnelDevice,
@@ -51,19 +59,14 @@ function usable(
   changed: string[],
 ): Link | undefined {
   const { name } = wanted
-  const isHalfMade =
-    link.alias === undefined &&
-    link.vxlan?.vni === wanted.vni &&
-    link.mac !== undefined &&
-    formatMac(link.mac) === wanted.mac
-  if (!isOurDevice(link) && !isHalfMade)
+  if (!isOurDevice(link))
     throw new KernelRefusal({
       what:
         `use link ${name}: it is not Tulle's (kind ${link.kind ?? 'none'}, ` +
         `alias ${JSON.stringify(link.alias ?? '')}); rename or remove it`,
       errno: errno.EEXIST,
     })
-  if (isHalfMade) {
+  if (link.alias === undefined) {
     route.run([{ what: `mark ${name} as Tulle's`, query: setAlias(name, overlayAlias) }])
     changed.push(`marked ${name}`)
   }

@@ -27,9 +27,9 @@ export type Change = {
 export type Changes = readonly Change[]
 
 /**
- * Make before break: first what routes lead to (forwarding entries, neighbours), then the routes,
- * each replaced in one step, then routes that are no longer wanted, last what only they led to. At
- * no moment is a pod without the way that it had, or has from now on.
+ * Make before break: first what routes lead to (forwarding entries, then neighbours), then the
+ * routes, each replaced in one step, then routes that are no longer wanted, last what only they led
+ * to. At no moment is a pod without the way that it had, or has from now on.
  */
 export function changesBetween(
   wanted: ReadonlyMap<string, FabricEntry>,
@@ -44,14 +44,13 @@ export function changesBetween(
   const deletes: Change[] = []
   for (const [key, entry] of observed) if (!wanted.has(key)) deletes.push({ kind: 'delete', entry })
   return [
-    ...puts.filter((one) => !isRoute(one)),
-    ...puts.filter(isRoute),
-    ...deletes.filter(isRoute),
-    ...deletes.filter((one) => !isRoute(one)),
+    ...inOrder.flatMap((kind) => puts.filter(({ entry }) => entry.kind === kind)),
+    ...inOrder.toReversed().flatMap((kind) => deletes.filter(({ entry }) => entry.kind === kind)),
   ]
 }
 
-const isRoute = ({ entry }: Change): boolean => entry.kind === 'route'
+/** Each leads to what comes before it. */
+const inOrder = ['fdb', 'neighbour', 'route'] as const satisfies readonly FabricEntry['kind'][]
 
 export function sameEntry(left: FabricEntry, right: FabricEntry): boolean {
   if (left.link !== right.link) return false

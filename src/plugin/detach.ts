@@ -11,7 +11,7 @@ import { removeExtras } from './extras.ts'
 import { dropBridge, dropOwnLink, ownLink } from './host.ts'
 import { dropUnadopted, hostLocalFolder, sharesDirectory } from './host-local.ts'
 import { dropIfbs } from './ifbs.ts'
-import { dropIdleOverlay } from './overlay.ts'
+import { dropIdleOverlay, dropLostOverlay } from './overlay.ts'
 
 type Kernel = { readonly host: RouteSocket; readonly filter: FilterSocket }
 
@@ -40,6 +40,7 @@ export function detach(call: Call): void {
     return attachment !== undefined
   })
   if (!isKnown) dropIfbs(kernel.host, call.id)
+  if (isKnown === undefined) dropLostOverlay(call, kernel.filter)
   if (!isKnown && isHostLocal(call.config.ipam)) dropUnadopted(call)
   if (link === undefined) return
   kernel.host.deleteLink(link)

@@ -11,7 +11,7 @@ import { dropIdleBridge, dropKernelState, releaseAddresses } from './detach.ts'
 import { removeExtras } from './extras.ts'
 import { dropOwnLink } from './host.ts'
 import { collectIfbs } from './ifbs.ts'
-import { dropIdleOverlay } from './overlay.ts'
+import { dropIdleOverlay, dropLostOverlay } from './overlay.ts'
 import { collectAcceptRules } from './parts/acceptance.ts'
 import { validAttachments } from './valid.ts'
 
@@ -37,7 +37,7 @@ export function gc(call: Call): void {
       attempt(() => void host.deleteLink(name))
   attempt(() => collectIfbs(host, call.id.network, valid))
   attempt(() => collectRecords(call, { host, filter, valid, attempt }))
-  attempt(() => void withExistingStore(call, (store) => dropIdleOverlay(call, store, filter)))
+  attempt(() => collectOverlay(call, filter))
   attempt(() => collectElements(call, { host, filter, valid }))
   attempt(() => void withExistingStore(call, (store) => collectAcceptRules(call, store, host)))
   attempt(() => dropIdleBridge(call, host))
@@ -45,6 +45,14 @@ export function gc(call: Call): void {
   if (faults.length === 1) throw faults[0]
   if (faults.length > 1)
     throw new AggregateError(faults, `Cannot collect everything of network ${call.id.network}`)
+}
+
+function collectOverlay(call: Call, filter: FilterSocket): void {
+  const answered = withExistingStore(call, (store) => {
+    dropIdleOverlay(call, store, filter)
+    return true
+  })
+  if (!answered) dropLostOverlay(call, filter)
 }
 
 type Collecting = {

@@ -11,7 +11,7 @@ import { weavePeer } from '../overlay/peer.ts'
 import { Weave } from '../overlay/weave.ts'
 import { allHoldings } from '../store/holdings.ts'
 import type { LeaseStore } from '../store/lease-store.ts'
-import type { Call } from './context.ts'
+import { type Call, withExistingStore, withStore } from './context.ts'
 import { type Overlay, readOverlay, withRanges } from './overlay-config.ts'
 
 // The way to other nodes where no agent keeps it: ADD makes it right, the last DEL takes it away.
@@ -63,7 +63,9 @@ export function checkOverlay(call: Call): readonly string[] {
   const missing = changesBetween(wanted, entries)
     .filter(({ kind }) => kind !== 'delete')
     .map(({ kind, entry }) => `${describe(entry)} is ${kind === 'add' ? 'missing' : 'changed'}`)
-  const lacking = clusterDifference(new FilterSocket(call.native), overlay.cluster).missing
+  const told = withExistingStore(call, clusterOf) ?? []
+  const cluster = [...told, ...overlay.cluster]
+  const lacking = clusterDifference(new FilterSocket(call.native), cluster).missing
   const set = lacking.length > 0 ? ['nftables does not know what is inside the cluster'] : []
   return [...problems, ...faults, ...missing, ...set]
 }
@@ -81,6 +83,17 @@ export function dropIdleOverlay(call: Call, store: LeaseStore, filter: FilterSoc
   if (left.length === 0) withFabric(call, (fabric) => fabric.dropAll())
   setCluster(filter, left, (fill) => fill(allHoldings(store)))
   if (left.length === 0) filter.dropEmptyTables()
+}
+
+/**
+ * As `dropIdleOverlay` where no store is left to tell of it. One is made only if there is something
+ * to take away: its lock keeps an ADD out meanwhile.
+ */
+export function dropLostOverlay(call: Call, filter: FilterSocket): void {
+  const { config, plugin } = call
+  if (!config.overlay || plugin !== 'tulle') return
+  if (withFabric(call, (fabric) => fabric.isEmpty())) return
+  withStore(call, (store) => dropIdleOverlay(call, store, filter))
 }
 
 const clusterOf = (store: LeaseStore): readonly Prefix[] =>

@@ -74,6 +74,18 @@ const full = {
     dataDir: '/y',
     resolvConf: '/z',
   },
+  overlay: {
+    type: 'vxlan',
+    mode: 'auto',
+    vni: 1,
+    port: 8472,
+    mtu: 1400,
+    node: 'a',
+    nodes: [
+      { name: 'a', address: '192.0.2.11', podCIDRs: ['10.1.0.0/24'], mode: 'vxlan' },
+      { name: 'b', addresses: ['192.0.2.12'], podCIDRs: ['10.2.0.0/24'] },
+    ],
+  },
   runtimeConfig: {
     ips: ['10.1.0.5'],
     mac: '0a:58:0a:01:00:05',

@@ -77,7 +77,40 @@ const tuningRows = (before: string): readonly Refused[] => [
   [`${before}txQLen`, -1, 'packets, 0 to 4294967295'],
 ]
 
+const overlay = 'an overlay: {"type": "vxlan", "nodes": […]}, with mode, vni, port, mtu, node'
+const overlayNode =
+  'a node: {"name": "a", "address": "192.0.2.11", "podCIDRs": ["10.244.1.0/24"]}, ' +
+  'with mode if wanted'
+const overlayMode = '"auto", "vxlan" or "direct"'
+const vni = 'a VXLAN network identifier, 1 to 16777215'
+const podCIDRs = 'a non-empty list of networks such as ["10.244.1.0/24"]'
+const overlayRows: readonly Refused[] = [
+  ['overlay', 'vxlan', overlay],
+  ['overlay.type', undefined, '"vxlan"'],
+  ['overlay.type', 'geneve', '"vxlan"'],
+  ['overlay.mode', 'bgp', overlayMode],
+  ['overlay.vni', 0, vni],
+  ['overlay.vni', 16_777_216, vni],
+  ['overlay.port', 0, 'a UDP port, 1 to 65535'],
+  ['overlay.port', 65536, 'a UDP port, 1 to 65535'],
+  ['overlay.mtu', 67, '68 to 65535 bytes (1280 at least with IPv6)'],
+  ['overlay.node', '', 'the name of a node'],
+  ['overlay.nodes', undefined, 'a non-empty list of nodes'],
+  ['overlay.nodes', [], 'a non-empty list of nodes'],
+  ['overlay.nodes[0]', 'a', overlayNode],
+  ['overlay.nodes[0].name', undefined, 'the name of a node'],
+  ['overlay.nodes[0].name', '', 'the name of a node'],
+  ['overlay.nodes[0].address', 1, 'an IP address such as "192.0.2.11"'],
+  ['overlay.nodes[0].addresses', '192.0.2.11', 'a list of IP addresses'],
+  ['overlay.nodes[0].addresses[0]', 1, 'an IP address such as "192.0.2.11"'],
+  ['overlay.nodes[0].podCIDRs', undefined, podCIDRs],
+  ['overlay.nodes[0].podCIDRs', [], podCIDRs],
+  ['overlay.nodes[0].podCIDRs[0]', 1, network],
+  ['overlay.nodes[0].mode', 'bgp', overlayMode],
+]
+
 const rows: readonly Refused[] = [
+  ...overlayRows,
   ['type', 1, "the plugin's name"],
   ['mode', 'macvlan', '"routed" or "bridge"'],
   ['mode', true, '"routed" or "bridge"'],
@@ -217,9 +250,20 @@ const companions: Readonly<Record<string, object>> = {
 }
 const routeKeys = ['gw', 'mtu', 'advmss', 'priority', 'table', 'scope']
 
+/** A whole overlay but for what is at the end of these keys. */
+function overlayHolding(keys: readonly string[], value: unknown): unknown {
+  const [, at, ...rest] = keys
+  const node = { name: 'a', address: '192.0.2.11', podCIDRs: ['10.244.1.0/24'] }
+  const inNode = at !== undefined && rest.length > 0 ? (holding(rest, value) as object) : {}
+  const nodes = [{ ...node, ...inNode }]
+  const own = Object.keys(inNode).length > 0 || rest.length > 0 ? {} : holding(keys, value)
+  return { type: 'vxlan', nodes, ...(own as object) }
+}
+
 /** An object or list with `value` at the end of these keys. */
 function holding([key, ...rest]: readonly string[], value: unknown): unknown {
   if (key === undefined) return value
+  if (key === 'overlay' && rest.length > 0) return { overlay: overlayHolding(rest, value) }
   const inner = holding(rest, value)
   if (/^\d+$/.test(key)) return [inner]
   const route = routeKeys.includes(key) ? { dst: '0.0.0.0/0' } : {}

@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import {
   add,
@@ -232,6 +233,22 @@ t.test('ADDs at once: one device, every pod reached; GC takes all of it away', (
     t.strictSame(left(), [])
   }),
 )
+
+for (const verb of ['DEL', 'GC'] as const)
+  t.test(`the store is lost: ${verb} takes the overlay away all the same`, (t) =>
+    withHosts(members.slice(0, 1), (hosts) => {
+      const [a] = hosts
+      if (!a) throw new Error('a host')
+      const conf = overlayConf(a, members)
+      const pod = a.host.pod()
+      const left = watchResidue(a.host, [pod.netns])
+      added(pod, conf)
+      rmSync(a.host.dataDir, { recursive: true })
+      if (verb === 'DEL') deleted(pod, conf)
+      else t.equal(ask('GC', a.host, { ...conf, 'cni.dev/valid-attachments': [] }).code, 0)
+      t.strictSame(left(), [])
+    }),
+  )
 
 t.test('STATUS tells what prevents ADD', (t) =>
   withHosts(members.slice(0, 1), (hosts) => {

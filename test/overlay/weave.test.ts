@@ -192,8 +192,8 @@ for (const { why, before, after, want } of [
     after: [node('b', '10.0.0.2', '10.1.2.0/24')],
     want: [
       'replace route 10.1.2.0/24 via 10.0.0.2 dev eth0 src 10.0.0.1',
-      'delete fdb 02:74:0a:09:00:02 dst 10.9.0.2 dev tulle.1',
       'delete neighbour 10.1.2.0 lladdr 02:74:0a:09:00:02 dev tulle.1',
+      'delete fdb 02:74:0a:09:00:02 dst 10.9.0.2 dev tulle.1',
     ],
   },
   {
