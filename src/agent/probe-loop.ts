@@ -76,7 +76,9 @@ export class ProbeLoop {
     await wait(random() * Math.min(2_000, roundMilliseconds), this.#stop.signal)
     while (!this.#stop.signal.aborted) {
       await this.round()
-      await wait(roundMilliseconds * (1 + random() / 5), this.#stop.signal)
+      const isAlone = (this.#view?.peers.length ?? 0) === 0
+      const milliseconds = isAlone ? Math.min(1_000, roundMilliseconds) : roundMilliseconds
+      await wait(milliseconds * (1 + random() / 5), this.#stop.signal)
     }
   }
 

@@ -17,10 +17,12 @@ export type SelfTestOptions = {
   readonly clock: Clock
   readonly random: () => number
   readonly overlay: OverlayOptions
-  /** Undefined until the source has told of this node. */
-  readonly self: () => Self | undefined
-  readonly nodes: () => ReadonlyMap<string, ClusterNode>
-  readonly woven: () => ReadonlyMap<string, Woven>
+  readonly snapshot: { readonly nodes: ReadonlyMap<string, ClusterNode> }
+  /** `self` is undefined until the source has told of this node. */
+  readonly fabric: {
+    readonly self: Self | undefined
+    readonly weave: { readonly nodes: ReadonlyMap<string, Woven> }
+  }
   readonly findings: Findings
   readonly onFault: (text: string) => void
   /** For tests; else the machine's. */
@@ -94,16 +96,18 @@ export class SelfTest {
 
   /** Whom we know, and who runs Tulle: Flannel answers nothing. */
   #view(): ProbeView | undefined {
-    const { overlay, self: selfNow, nodes, woven } = this.#options
-    const self = selfNow()
+    const { overlay, snapshot, fabric } = this.#options
+    const { self, weave } = fabric
     if (!self) return undefined
     const mtuBytes = podMtuBytes(self, overlay)
-    const others = [...nodes().values()].filter((node) => node.name !== self.name && !node.flannel)
+    const others = [...snapshot.nodes.values()].filter(
+      (node) => node.name !== self.name && !node.flannel,
+    )
     return {
       name: self.name,
       ends: selfEnds(self),
       peers: others.map((node) => {
-        const ways = woven().get(node.name)?.ways ?? []
+        const ways = weave.nodes.get(node.name)?.ways ?? []
         return peerOf(node, { self, ways, podMtuBytes: mtuBytes })
       }),
       numbers: { vni: overlay.vni, port: overlay.port, probePort },

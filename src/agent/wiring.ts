@@ -1,15 +1,12 @@
 import type { NodeNews } from '../cluster/node-feed.ts'
 import type { KernelWatch } from '../kernel/event-stream.ts'
 import { FabricSocket } from '../kernel/fabric-socket.ts'
-import type { Native } from '../kernel/native.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
 import { Sysctls } from '../kernel/sysctl.ts'
 import type { KubeClient } from '../kube/client.ts'
 import type { AgentStatus } from '../serve/agent-status.ts'
 import { AgentMetrics } from '../serve/metrics.ts'
-import type { Clock } from './clock.ts'
 import { CollectLoop } from './collect-loop.ts'
-import type { AgentConfig } from './config.ts'
 import { Drift } from './drift.ts'
 import { FabricLoop } from './fabric-loop.ts'
 import { Findings } from './findings.ts'
@@ -18,30 +15,17 @@ import { listenToKernel } from './kernel-events.ts'
 import { KnownLoop } from './known-loop.ts'
 import { Leases } from './leases.ts'
 import { lookForLeavings, runDel } from './leavings.ts'
-import type { Log } from './log.ts'
 import type { Loop, LoopOptions } from './loop.ts'
 import { MasqueradeLoop } from './masquerade-loop.ts'
 import { isLossOfOurs } from './nftables-notices.ts'
 import { NodeLoop } from './node-loop.ts'
 import { NodeSourceKeeper } from './node-source.ts'
 import { OwnNative } from './own-native.ts'
+import type { AgentParts, LoopSettings } from './parts.ts'
 import { ReportLoop } from './report-loop.ts'
+import { SelfTest } from './self-test.ts'
 import { Snapshot } from './snapshot.ts'
 import { agentStatus, LastErrors } from './status.ts'
-
-type LoopSettings = Pick<LoopOptions, 'clock' | 'random' | 'onError'> & {
-  readonly resyncMilliseconds: number
-}
-
-export type AgentParts = {
-  readonly config: AgentConfig
-  readonly native: Native
-  readonly clock: Clock
-  readonly random: () => number
-  readonly log: Log
-  readonly version: string
-  readonly isPackaged: boolean
-}
 
 /**
  * The agent's loops and what joins them: news goes into the snapshot and marks loops; the kernel's
@@ -62,6 +46,7 @@ export class Agent {
   readonly #masquerade: MasqueradeLoop
   readonly #node: NodeLoop
   readonly #collect: CollectLoop
+  readonly #selfTest: SelfTest
   readonly #leases: Leases
   readonly #report: ReportLoop | undefined
   readonly metrics = new AgentMetrics()
@@ -110,6 +95,14 @@ export class Agent {
     this.#known = new KnownLoop({ ...settings, nodeName, stateDir, snapshot: this.#snapshot })
     this.#node = this.#makeNode(settings)
     this.#collect = this.#makeCollect(settings)
+    this.#selfTest = new SelfTest({
+      ...settings,
+      overlay: config.overlay,
+      snapshot: this.#snapshot,
+      fabric: this.#fabric,
+      findings: this.#findings,
+      onFault: (text) => log.debug(text),
+    })
     this.#source = new NodeSourceKeeper({
       config,
       clock,
@@ -145,6 +138,7 @@ export class Agent {
       onBroken: (refusal) => this.#failed('events', refusal),
     })
     if (this.#parts.isPackaged) this.#collect.loop.mark()
+    this.#selfTest.start()
     this.#source.open()
     this.#waitForSource()
   }
@@ -157,6 +151,7 @@ export class Agent {
     this.#events?.close()
     await this.#source.close()
     for (const loop of this.#loops) await loop.stop()
+    await this.#selfTest.stop()
     this.#known.work()
     this.#masquerade.close()
     this.#node.close()
@@ -179,6 +174,7 @@ export class Agent {
       source: this.#source.status(),
       snapshot: this.#snapshot,
       fabric: this.#fabric,
+      probeOf: (peer) => this.#selfTest.statusOf(peer),
       leases: this.#leases.status(this.#fabric.self?.podCIDRs ?? []),
       drift: this.#drift.status,
       converged: this.#converged,
@@ -219,6 +215,7 @@ export class Agent {
       findings: this.#findings,
       onConverged: (seconds) => this.#onConverged(seconds),
       onSelf: () => {
+        this.#selfTest.mark()
         this.#host.loop.mark()
         this.#node.loop.mark()
         this.#report?.loop.mark()
@@ -278,6 +275,7 @@ export class Agent {
     if (this.#snapshot.using !== before) this.#fabric.sourceChanged()
     if (changed.size === 0) return
     this.#fabric.nodesChanged(changed)
+    this.#selfTest.mark()
     this.#masquerade.loop.mark()
     this.#node.loop.mark()
     if (from === 'live') this.#known.mark()

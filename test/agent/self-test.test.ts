@@ -54,10 +54,15 @@ function selfTest(count: number, isOpen: (to: string) => boolean, keys: Partial<
     clock: systemClock,
     random: () => 0,
     overlay: defaultOverlay,
-    self: () => self,
-    nodes: () => nodes,
-    woven: () =>
-      new Map([...nodes].map(([name, one]) => [name, weavePeer(self, one, defaultOverlay)])),
+    snapshot: { nodes },
+    fabric: {
+      self,
+      weave: {
+        nodes: new Map(
+          [...nodes].map(([name, one]) => [name, weavePeer(self, one, defaultOverlay)]),
+        ),
+      },
+    },
     findings,
     onFault: () => undefined,
     open: peers(isOpen),

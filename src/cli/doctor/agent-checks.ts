@@ -1,5 +1,5 @@
 import type { AgentStatus } from '../../serve/agent-status.ts'
-import { formatSeconds } from '../duration.ts'
+import { ago, formatSeconds } from '../duration.ts'
 import { compare } from '../routes.ts'
 import { type Check, type Examined, error, listed, ok, unknown, warning } from './check.ts'
 
@@ -42,7 +42,7 @@ function source({
   const heard =
     lastContactSeconds === undefined
       ? 'never heard'
-      : `heard ${formatSeconds(lastContactSeconds)} ago`
+      : `heard ${ago(formatSeconds(lastContactSeconds))}`
   const isSilent = (lastContactSeconds ?? Number.POSITIVE_INFINITY) > silenceSecondsMax
   if (connected && (kind === 'nodes-file' || !isSilent))
     return ok('source', `${kind} ${where}, ${heard}`)
