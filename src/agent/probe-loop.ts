@@ -101,7 +101,8 @@ export class ProbeLoop {
     const timings = this.#timings
     await wait(random() * timings.spreadMilliseconds, this.#stop.signal)
     const { exchange } = this
-    const result = await examine({ exchange, peer, timings, wait, checksumErrors })
+    const { signal } = this.#stop
+    const result = await examine({ exchange, peer, timings, wait, checksumErrors, signal })
     const view = this.#view
     if (!view || this.#stop.signal.aborted) return
     // What is told of a node that has left, or has moved meanwhile, would be of another node.

@@ -1,6 +1,7 @@
 import t from 'tap'
 import { systemClock } from '../../src/agent/clock.ts'
 import { Findings } from '../../src/agent/findings.ts'
+import type { LoopTimings } from '../../src/agent/probe-loop.ts'
 import { SelfTest, waitOn } from '../../src/agent/self-test.ts'
 import { type Address, formatAddress, parseAddress } from '../../src/base/address.ts'
 import { parsePrefix } from '../../src/base/prefix.ts'
@@ -41,10 +42,12 @@ function peers(isOpen: (to: string) => boolean): OpenProbeSocket {
   })
 }
 
-function selfTest(count: number, isOpen: (to: string) => boolean, keys: Partial<ClusterNode> = {}) {
-  const nodes = new Map(
-    Array.from({ length: count }, (_, at) => [`n${at + 1}`, { ...node(at + 1), ...keys }]),
-  )
+function selfTest(
+  count: number,
+  isOpen: (to: string) => boolean,
+  timings: Partial<LoopTimings> = {},
+) {
+  const nodes = new Map(Array.from({ length: count }, (_, at) => [`n${at + 1}`, node(at + 1)]))
   let told = (): void => undefined
   const changed = new Promise<void>((resolve) => {
     told = resolve
@@ -70,6 +73,7 @@ function selfTest(count: number, isOpen: (to: string) => boolean, keys: Partial<
     timings: {
       ...{ tries: 2, gapMilliseconds: 1, answerMilliseconds: 30 },
       ...{ roundMilliseconds: 50, spreadMilliseconds: 0 },
+      ...timings,
     },
   })
   test.mark()
@@ -112,6 +116,21 @@ t.test('a node that left is forgotten with what was found of it', async (t) => {
   while (findings.all.length > 0) await waitOn(systemClock)(10)
   t.equal(test.statusOf('n1'), undefined)
   await test.stop()
+})
+
+t.test('it stops in the middle of a round, however long that would last', async (t) => {
+  let asked = (): void => undefined
+  const begun = new Promise<void>((resolve) => {
+    asked = resolve
+  })
+  const isOpen = (): boolean => {
+    asked()
+    return false
+  }
+  const { test, findings } = selfTest(3, isOpen, { answerMilliseconds: 600_000 })
+  await begun
+  await test.stop()
+  t.same(findings.all, [], 'and what was not finished says nothing')
 })
 
 t.test('waiting ends with its signal', async (t) => {
