@@ -19,6 +19,8 @@ export type Examining = {
   readonly timings: Timings
   readonly wait: Wait
   readonly checksumErrors: () => number
+  /** Nobody wants to know any more: every wait ends. */
+  readonly signal: AbortSignal
 }
 
 /** 2^16 sizes are halved 16 times. */
@@ -160,7 +162,7 @@ const risen = (from: number, to: number): number => (to - from + 2 ** 32) % 2 **
 
 /** Sends each question `tries` times and waits for the answers; the shots of each question. */
 async function ask(
-  { exchange, peer, timings, wait }: Examining,
+  { exchange, peer, timings, wait, signal }: Examining,
   questions: readonly Question[],
   tries: number,
 ): Promise<readonly (readonly Shot[])[]> {
@@ -172,11 +174,11 @@ async function ask(
   }
   const shots: Shot[][] = questions.map(() => [])
   for (let attempt = 0; attempt < tries; attempt++) {
-    if (attempt > 0) await wait(timings.gapMilliseconds)
+    if (attempt > 0) await wait(timings.gapMilliseconds, signal)
     for (const [at, question] of questions.entries())
       shots[at]?.push(exchange.ask(peer, question, done))
   }
-  if (left > 0) await wait(timings.answerMilliseconds, all.signal)
+  if (left > 0) await wait(timings.answerMilliseconds, AbortSignal.any([all.signal, signal]))
   exchange.forget(shots.flat())
   return shots
 }

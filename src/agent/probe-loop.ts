@@ -76,7 +76,9 @@ export class ProbeLoop {
     await wait(random() * Math.min(2_000, roundMilliseconds), this.#stop.signal)
     while (!this.#stop.signal.aborted) {
       await this.round()
-      await wait(roundMilliseconds * (1 + random() / 5), this.#stop.signal)
+      const isAlone = (this.#view?.peers.length ?? 0) === 0
+      const milliseconds = isAlone ? Math.min(1_000, roundMilliseconds) : roundMilliseconds
+      await wait(milliseconds * (1 + random() / 5), this.#stop.signal)
     }
   }
 
@@ -99,7 +101,8 @@ export class ProbeLoop {
     const timings = this.#timings
     await wait(random() * timings.spreadMilliseconds, this.#stop.signal)
     const { exchange } = this
-    const result = await examine({ exchange, peer, timings, wait, checksumErrors })
+    const { signal } = this.#stop
+    const result = await examine({ exchange, peer, timings, wait, checksumErrors, signal })
     const view = this.#view
     if (!view || this.#stop.signal.aborted) return
     // What is told of a node that has left, or has moved meanwhile, would be of another node.

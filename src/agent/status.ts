@@ -10,6 +10,7 @@ import {
   type ConvergenceStatus,
   lastErrorsMax,
   type PeerStatus,
+  type ProbeStatus,
   type SelfStatus,
   type SourceStatus,
   type StatusError,
@@ -32,6 +33,7 @@ export type StatusSource = Pick<
   readonly snapshot: Snapshot
   readonly fabric: FabricLoop
   readonly converged: ConvergenceStatus
+  readonly probeOf: (peer: string) => ProbeStatus | undefined
 }
 
 export function agentStatus(given: StatusSource): AgentStatus {
@@ -49,7 +51,7 @@ export function agentStatus(given: StatusSource): AgentStatus {
       using: snapshot.using,
     },
     ...(self ? { self: selfStatus(self, devices, config.overlay) } : {}),
-    peers: peerStatuses(snapshot.nodes, weave.nodes, config.nodeName),
+    peers: peerStatuses(given, weave.nodes),
     leases,
     drift,
     convergence: { ...given.converged, ...pendingOf(given) },
@@ -94,17 +96,20 @@ const underlaysOf = ({ underlay }: Self) =>
   [underlay[4], underlay[6]].flatMap((one) => (one ? [one] : []))
 
 function peerStatuses(
-  nodes: ReadonlyMap<string, ClusterNode>,
+  { snapshot, config, probeOf }: StatusSource,
   woven: ReadonlyMap<string, Woven>,
-  own: string,
 ): readonly PeerStatus[] {
-  return [...nodes.values()]
-    .filter(({ name }) => name !== own)
+  return [...snapshot.nodes.values()]
+    .filter(({ name }) => name !== config.nodeName)
     .toSorted((left, right) => (left.name < right.name ? -1 : 1))
-    .map((node) => peerStatus(node, woven.get(node.name)))
+    .map((node) => peerStatus(node, woven.get(node.name), probeOf(node.name)))
 }
 
-const peerStatus = (node: ClusterNode, woven: Woven | undefined): PeerStatus => ({
+const peerStatus = (
+  node: ClusterNode,
+  woven: Woven | undefined,
+  probe: ProbeStatus | undefined,
+): PeerStatus => ({
   name: node.name,
   addresses: node.addresses.map(formatAddress),
   podCIDRs: node.podCIDRs.map(formatPrefix),
@@ -115,6 +120,7 @@ const peerStatus = (node: ClusterNode, woven: Woven | undefined): PeerStatus => 
   })),
   isFlannel: node.flannel !== undefined,
   ...(woven?.problem === undefined ? {} : { problem: woven.problem }),
+  ...(probe ? { probe } : {}),
 })
 
 /** The latest refusals, newest first. */

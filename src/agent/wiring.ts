@@ -2,15 +2,12 @@ import type { NodeNews } from '../cluster/node-feed.ts'
 import type { KernelWatch } from '../kernel/event-stream.ts'
 import { FabricSocket } from '../kernel/fabric-socket.ts'
 import { FilterSocket } from '../kernel/filter-socket.ts'
-import type { Native } from '../kernel/native.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
 import { Sysctls } from '../kernel/sysctl.ts'
 import type { KubeClient } from '../kube/client.ts'
 import type { AgentStatus } from '../serve/agent-status.ts'
 import { AgentMetrics } from '../serve/metrics.ts'
-import type { Clock } from './clock.ts'
 import { CollectLoop } from './collect-loop.ts'
-import type { AgentConfig } from './config.ts'
 import { Drift } from './drift.ts'
 import { FabricLoop } from './fabric-loop.ts'
 import { Findings } from './findings.ts'
@@ -19,31 +16,18 @@ import { listenToKernel } from './kernel-events.ts'
 import { KnownLoop } from './known-loop.ts'
 import { Leases } from './leases.ts'
 import { lookForLeavings, runDel } from './leavings.ts'
-import type { Log } from './log.ts'
 import type { Loop, LoopOptions } from './loop.ts'
 import { MasqueradeLoop } from './masquerade-loop.ts'
 import { lossOf } from './nftables-notices.ts'
 import { NodeLoop } from './node-loop.ts'
 import { NodeSourceKeeper } from './node-source.ts'
 import { OwnNative } from './own-native.ts'
+import type { AgentParts, LoopSettings } from './parts.ts'
 import { PodLoop } from './pod-loop.ts'
 import { ReportLoop } from './report-loop.ts'
+import { SelfTest } from './self-test.ts'
 import { Snapshot } from './snapshot.ts'
 import { agentStatus, LastErrors } from './status.ts'
-
-type LoopSettings = Pick<LoopOptions, 'clock' | 'random' | 'onError'> & {
-  readonly resyncMilliseconds: number
-}
-
-export type AgentParts = {
-  readonly config: AgentConfig
-  readonly native: Native
-  readonly clock: Clock
-  readonly random: () => number
-  readonly log: Log
-  readonly version: string
-  readonly isPackaged: boolean
-}
 
 /**
  * The agent's loops and what joins them: news goes into the snapshot and marks loops; the kernel's
@@ -65,6 +49,7 @@ export class Agent {
   readonly #masquerade: MasqueradeLoop
   readonly #node: NodeLoop
   readonly #collect: CollectLoop
+  readonly #selfTest: SelfTest
   readonly #leases: Leases
   readonly #report: ReportLoop | undefined
   readonly metrics = new AgentMetrics()
@@ -121,6 +106,14 @@ export class Agent {
     })
     this.#node = this.#makeNode(settings)
     this.#collect = this.#makeCollect(settings)
+    this.#selfTest = new SelfTest({
+      ...settings,
+      overlay: config.overlay,
+      snapshot: this.#snapshot,
+      fabric: this.#fabric,
+      findings: this.#findings,
+      onFault: (text) => log.debug(text),
+    })
     this.#source = new NodeSourceKeeper({
       config,
       clock,
@@ -161,6 +154,7 @@ export class Agent {
     })
     this.#pods.loop.mark()
     if (this.#parts.isPackaged) this.#collect.loop.mark()
+    this.#selfTest.start()
     this.#source.open()
     this.#waitForSource()
   }
@@ -173,6 +167,7 @@ export class Agent {
     this.#events?.close()
     await this.#source.close()
     for (const loop of this.#loops) await loop.stop()
+    await this.#selfTest.stop()
     this.#known.work()
     this.#masquerade.close()
     this.#node.close()
@@ -195,6 +190,7 @@ export class Agent {
       source: this.#source.status(),
       snapshot: this.#snapshot,
       fabric: this.#fabric,
+      probeOf: (peer) => this.#selfTest.statusOf(peer),
       leases: this.#leases.status(this.#fabric.self?.podCIDRs ?? []),
       drift: this.#drift.status,
       converged: this.#converged,
@@ -235,6 +231,7 @@ export class Agent {
       findings: this.#findings,
       onConverged: (seconds) => this.#onConverged(seconds),
       onSelf: () => {
+        this.#selfTest.mark()
         this.#host.loop.mark()
         this.#node.loop.mark()
         this.#report?.loop.mark()
@@ -294,6 +291,7 @@ export class Agent {
     if (this.#snapshot.using !== before) this.#fabric.sourceChanged()
     if (changed.size === 0) return
     this.#fabric.nodesChanged(changed)
+    this.#selfTest.mark()
     this.#masquerade.loop.mark()
     this.#node.loop.mark()
     if (from === 'live') this.#known.mark()

@@ -42,7 +42,8 @@ export function viewFabric(native: Native): FabricView {
     const neighbours = new Map(
       host
         .neighbours()
-        .filter(({ link }) => indexes.has(link))
+        // The kernel's own, of multicast groups, are not permanent.
+        .filter(({ link, permanent }) => permanent && indexes.has(link))
         .map(({ link, address, mac }) => [keyOf(link, address), { address, mac: textOf(mac) }]),
     )
     const forwarding = new Map(

@@ -1,5 +1,6 @@
 import { type Command, parseValues, type ToolCall, ToolFault, UsageFault } from './command.ts'
 import { conformance } from './conformance.ts'
+import { doctor } from './doctor.ts'
 import { generalHelp, helpOf } from './help.ts'
 import { install, uninstall } from './install.ts'
 import { ipamExport } from './ipam-export.ts'
@@ -13,6 +14,7 @@ const commands: readonly Command[] = [
   uninstall,
   status,
   routes,
+  doctor,
   ipamList,
   ipamExport,
   ipamGc,

@@ -47,10 +47,18 @@ export function lookForRemains(desk: Desk): Look {
   }
 }
 
+/** Whose life the records are of: only in this one do links tell who lives. */
+export type Life = 'this' | 'earlier-boot' | 'elsewhere'
+
+export function lifeOf(known: string | undefined, now: string): Life {
+  if (known === undefined || known === now) return 'this'
+  return known.split(' ')[0] === now.split(' ')[0] ? 'elsewhere' : 'earlier-boot'
+}
+
 /** True after a boot. From another network namespace every pod would look as if it were gone. */
 function refuseElsewhere(known: string | undefined, now: string): boolean {
-  if (known === undefined || known === now) return false
-  if (known.split(' ')[0] !== now.split(' ')[0]) return true
+  const life = lifeOf(known, now)
+  if (life !== 'elsewhere') return life === 'earlier-boot'
   throw new ToolFault(
     'the store is of another network namespace than this one, where no pod of its can be seen; ' +
       "nothing was changed. Run this in the host's network namespace",

@@ -121,7 +121,9 @@ function nodeUnreachable({ peer, pods }: PeerResult, numbers: TunnelNumbers): Di
     check: 'node-unreachable',
     severity: 'error',
     found: `${peer} answers nothing: neither on its node address${ways}`,
-    meaning: 'the node is down, nothing of the network between us passes, or no agent runs on it',
+    meaning:
+      `the node is down, nothing passes between us, no agent runs on it, or a firewall drops UDP ` +
+      `${numbers.probePort} there`,
     remedy:
       `see whether the node is up and "ping" reaches it; if so, look at its agent, and let UDP ` +
       `${numbers.probePort} and ${numbers.port} pass between the nodes`,
@@ -149,8 +151,8 @@ function tunnelBlocked({ result, pods, numbers }: Situation): Diagnosis {
     found: `${result.peer} answers on its node address, but not through the tunnel (${pods.path})`,
     meaning: `something between the nodes eats UDP ${numbers.port} (VXLAN, VNI ${numbers.vni})`,
     remedy:
-      `let UDP ${numbers.port} pass between all nodes, both ways: host firewalls, security groups, ` +
-      `routers${clash} (the overlay's "port", the same on every node)`,
+      `let UDP ${numbers.port} pass between all nodes, both ways: host firewalls, security ` +
+      `groups, routers${clash} (the overlay's "port", the same on every node)`,
   }
 }
 
@@ -158,10 +160,10 @@ const podAddressesDropped = ({ result, pods }: Situation): Diagnosis => ({
   check: 'pod-addresses-dropped',
   severity: 'error',
   found: `${result.peer} answers on its node address, but not from pods' addresses (${pods.path})`,
-  meaning: 'the underlay drops packets whose addresses are not the nodes’ own',
+  meaning: "the underlay drops packets whose addresses are not the nodes' own",
   remedy:
-    "switch off the cloud's source/destination check or port security, or add the podCIDRs to it; " +
-    'or take the mode "vxlan" for this node',
+    "switch off the cloud's source/destination check or port security, or add the podCIDRs to " +
+    'it; or take the mode "vxlan" for this node',
 })
 
 function oneWay({ result, pods, numbers }: Situation): Diagnosis {
@@ -174,7 +176,7 @@ function oneWay({ result, pods, numbers }: Situation): Diagnosis {
     found: `packets of pods (${pods.path}) go one way: ${arrives}, ${lost}`,
     meaning: 'a firewall, a wrong route or reverse path filtering drops one direction',
     remedy:
-      `${pods.mode === 'vxlan' ? `let UDP ${numbers.port} pass` : 'let pods’ addresses pass'} in ` +
+      `${pods.mode === 'vxlan' ? `let UDP ${numbers.port} pass` : "let pods' addresses pass"} in ` +
       'that direction too; look at rp_filter and at the routes of the node that gets nothing',
   }
 }
@@ -219,14 +221,14 @@ const fragmented = ({ result, pods, numbers }: Situation, node: PathResult): Dia
   found:
     `packets of ${node.mtuBytes} bytes do not reach ${result.peer}` +
     `${node.largestBytes === undefined ? '' : `, those of ${node.largestBytes} do`}; ` +
-    'the tunnel’s pass only in pieces',
+    "the tunnel's pass only in pieces",
   meaning:
     'a router on the way has a smaller MTU: it cuts every large packet in two, which is slow',
   remedy:
     node.largestBytes === undefined
       ? "lower the overlay's MTU"
-      : `set the overlay's MTU to ${node.largestBytes - (node.mtuBytes - pods.mtuBytes)} or less, ` +
-        `or raise the router's (VXLAN on UDP ${numbers.port})`,
+      : `set the overlay's MTU to ${node.largestBytes - (node.mtuBytes - pods.mtuBytes)} or ` +
+        `less, or raise the router's (VXLAN on UDP ${numbers.port})`,
 })
 
 const probeBlocked = ({ result, numbers }: Situation): Diagnosis => ({

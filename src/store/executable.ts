@@ -36,7 +36,7 @@ function copyInto(fd: number, source: string): void {
     for (let at = 0; at < chunk.length; ) at += writeSync(fd, chunk, at)
 }
 
-function isSameFile(left: string, right: string): boolean {
+export function isSameFile(left: string, right: string): boolean {
   const [one, other] = [statSync(left), statSync(right)]
   if (one.ino === other.ino && one.dev === other.dev) return true
   if (one.size !== other.size) return false

@@ -10,7 +10,7 @@ const fromA = 'ip saddr 10.1.0.2'
 const fromB = 'ip saddr 10.2.0.2'
 const podsOf = 'ip saddr 10.244.0.0/16'
 
-for (const { what, mode, spoil, check, says } of [
+for (const { what, mode, family, spoil, check, says } of [
   { what: 'nothing', spoil: () => undefined, check: undefined, says: undefined },
   {
     what: 'nothing, and the routes are plain',
@@ -18,6 +18,20 @@ for (const { what, mode, spoil, check, says } of [
     spoil: () => undefined,
     check: undefined,
     says: undefined,
+  },
+  {
+    what: 'nothing, and the underlay is IPv6',
+    family: 6 as const,
+    spoil: () => undefined,
+    check: undefined,
+    says: undefined,
+  },
+  {
+    what: 'a router of IPv6 has a smaller link and is silent: it never cuts a packet',
+    family: 6 as const,
+    spoil: (nodes: Nodes) => nodes.shrink(1400),
+    check: 'mtu-black-hole',
+    says: /packets of 1430 bytes .* the largest that passes has 1330.* \(1400 bytes\)/,
   },
   {
     what: 'a firewall eats the tunnel’s port',
@@ -123,7 +137,7 @@ for (const { what, mode, spoil, check, says } of [
           t.ok((status.rttMs ?? 0) > 0, `round trip ${status.rttMs} ms`)
         }
       },
-      { ...(mode ? { mode } : {}) },
+      { ...(mode ? { mode } : {}), ...(family ? { family } : {}) },
     ),
   )
 }

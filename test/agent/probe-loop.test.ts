@@ -25,7 +25,7 @@ const view: ProbeView = {
   numbers,
 }
 
-/** A network that delivers nothing by itself: the test looks at what is sent, and says what comes. */
+/** It delivers nothing by itself: the test looks at what is sent, and says what comes. */
 function network() {
   const sent: { from: string; to: string; bytes: Uint8Array }[] = []
   const takers = new Map<string, (bytes: Uint8Array, from: Address) => void>()

@@ -1,7 +1,10 @@
 import t from 'tap'
 import { tool } from './tool.ts'
 
-const commands = ['install', 'uninstall', 'ipam list', 'ipam export', 'conformance']
+const commands = [
+  ...['install', 'uninstall', 'status', 'routes', 'doctor'],
+  ...['ipam list', 'ipam export', 'ipam gc', 'conformance'],
+]
 
 t.test('the help names every command, and each has its own', async (t) => {
   const { code, stdout, stderr } = tool(['--help'])

@@ -76,7 +76,8 @@ function sourceOf({
   const state = connected ? 'connected' : 'NOT CONNECTED'
   const used = using === 'known' ? ', what was last known is used' : ''
   const nothing = using === 'nothing' ? ', nothing known yet' : ''
-  return `${kind} ${where}  ${state}, ${heard}${used}${nothing}${error === undefined ? '' : `: ${error}`}`
+  const why = error === undefined ? '' : `: ${error}`
+  return `${kind} ${where}  ${state}, ${heard}${used}${nothing}${why}`
 }
 
 const selfOf = (self: SelfStatus): readonly Fact[] => [
@@ -166,7 +167,8 @@ function findingsOf(findings: readonly Finding[], options: ScreenOptions): strin
   if (findings.length === 0) return ''
   const lines = findings.map(({ check, subject, severity, meaning, remedy }) => {
     const name = paint(severity, styleOf[severity], options)
-    return `${name}  ${check}${subject === undefined ? '' : ` ${subject}`}: ${meaning}\n  ${remedy}\n`
+    const about = subject === undefined ? check : `${check} ${subject}`
+    return `${name}  ${about}: ${meaning}\n  ${remedy}\n`
   })
   return lines.join('')
 }

@@ -145,6 +145,17 @@ export const probeVeth = (): Query =>
   ])
 
 /**
+ * A link of this kind with an address of five bytes: refused as malformed where the kind is known,
+ * as unknown where it is not.
+ */
+export const probeLink = (kind: string): Query =>
+  createLink([
+    text(IFLA_IFNAME, 'tul-probe'),
+    attribute(IFLA_ADDRESS, new Uint8Array(5)),
+    nested(IFLA_LINKINFO, [text(IFLA_INFO_KIND, kind)]),
+  ])
+
+/**
  * The kernel takes no alias when it makes a link (rtnl_create_link passes it over), so this goes
  * right behind.
  */
