@@ -8,6 +8,7 @@ import { systemClock } from './clock.ts'
 import { agentHelp, type CommandLine, readCommandLine, UsageRefusal } from './command-line.ts'
 import type { AgentConfig } from './config.ts'
 import { type Log, makeLog } from './log.ts'
+import { missingFeatures } from './preflight.ts'
 import { Agent } from './wiring.ts'
 
 export type AgentCall = {
@@ -45,6 +46,7 @@ async function run({ loadNative, version }: AgentCall, config: AgentConfig): Pro
   const log = makeLog(config.logLevel, config.nodeName)
   try {
     const native = loadNative()
+    refuseKernel(native)
     const lockFd = takePlace(native, config.runDir)
     const agent = new Agent({
       config,
@@ -69,6 +71,11 @@ async function run({ loadNative, version }: AgentCall, config: AgentConfig): Pro
 function end(log: Log, refusal: unknown): never {
   log.fatal(refusal instanceof Error ? refusal.message : String(refusal))
   process.exit(1)
+}
+
+function refuseKernel(native: Native): void {
+  const missing = missingFeatures(native)
+  if (missing.length > 0) throw new Error(`Cannot start: ${missing.join('; ')}`)
 }
 
 /** An agent that is being replaced has a second to end. */

@@ -1,4 +1,4 @@
-import { linkSync, lstatSync, readlinkSync, renameSync, unlinkSync } from 'node:fs'
+import { existsSync, linkSync, lstatSync, readlinkSync, renameSync, unlinkSync } from 'node:fs'
 import { makeFolder } from '../store/database.ts'
 import { replaceLink, syncFolder } from '../store/durable.ts'
 import { installExecutable, isTulle, ownName } from '../store/executable.ts'
@@ -11,6 +11,7 @@ import {
   textOf,
   UsageFault,
 } from './command.ts'
+import { type Deed, nodeOptions, refuseLivingAgent, removeNode } from './uninstall-node.ts'
 
 const keptEnding = '.before-tulle'
 const dirOption = {
@@ -45,16 +46,16 @@ export const install: Command = {
 
 export const uninstall: Command = {
   name: 'uninstall',
-  summary: 'Take away what "tulle install" put into place',
+  summary: 'Take away what "tulle install" and the agent put into place',
   about: [
-    'Removes the executable and every link to it, and puts back what --force had kept.',
-    'Pods that run keep their network; their runtime can no longer take it down.',
+    'Removes the network list, tunnel devices, routes to other nodes and what nftables',
+    'knows of the cluster; then the executable and every link to it, and puts back what',
+    '--force had kept. Nothing else is touched. Pods that run keep their network, but do',
+    'not reach other nodes; their runtime can no longer take it down. Stop the agent first.',
   ],
-  options: { dir: dirOption, json: jsonOption },
+  options: { dir: dirOption, ...nodeOptions, json: jsonOption },
   run: runUninstall,
 }
-
-type Deed = { readonly path: string; readonly did: string }
 
 function runInstall(desk: Desk): number {
   const dir = requiredText(desk, 'dir', 'DIR')
@@ -133,8 +134,9 @@ function installLink(dir: string, name: string): readonly Deed[] {
 
 function runUninstall(desk: Desk): number {
   const dir = requiredText(desk, 'dir', 'DIR')
+  refuseLivingAgent(desk)
   const links = desk.pluginNames.filter((name) => name !== ownName)
-  const deeds = [...links, ownName].flatMap((name) => takeAway(dir, name))
+  const deeds = [...removeNode(desk), ...[...links, ownName].flatMap((name) => takeAway(dir, name))]
   return report(desk, dir, deeds)
 }
 
@@ -151,7 +153,7 @@ function takeAway(dir: string, name: string): readonly Deed[] {
 }
 
 function report({ values, print }: Desk, dir: string, deeds: readonly Deed[]): number {
-  if (deeds.length > 0) syncFolder(dir)
+  if (deeds.length > 0 && existsSync(dir)) syncFolder(dir)
   if (values.json === true) print(`${JSON.stringify({ dir, changed: deeds }, undefined, 2)}\n`)
   else if (deeds.length === 0) print(`${dir}: nothing to change\n`)
   else print(deeds.map(({ path, did }) => `${path}: ${did}\n`).join(''))

@@ -121,6 +121,11 @@ export class FabricSocket {
     return refusals
   }
 
+  /** Names of the devices of ours that are there. */
+  deviceNames(): readonly string[] {
+    return this.#devices().map(({ name }) => name)
+  }
+
   /** Removes our devices, and with them everything that is on them. */
   dropDevices(): void {
     for (const { name } of this.#devices()) this.#place.route.deleteLink(name)

@@ -1,34 +1,9 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
-import { runLater } from '../support/netns.ts'
 import { type Cluster, type Member, three, withCluster, withKubernetes } from './cluster.ts'
+import { lostDuring } from './flood.ts'
 import { RunningAgent, until } from './running-agent.ts'
-
-/** A flood from one pod to another for as long as `act` takes, and the packets that it lost. */
-async function lostDuring(from: Member, to: Member, act: () => Promise<void>): Promise<number> {
-  const words = ['ping', '-n', '-q', '-i', '0.005', '-w', '20', to.host.podAddress(4)]
-  const netns = from.host.pod.path
-  const flood = runLater([
-    'nsenter',
-    `--net=${netns}`,
-    'sh',
-    '-c',
-    `${words.join(' ')} & echo $!; wait`,
-  ])
-  await act()
-  // SIGINT makes ping say what it counted.
-  from.host.pod.exec([
-    'sh',
-    '-c',
-    `for p in $(ip netns pids ${from.host.pod.name}); do
-    grep -q ^ping /proc/$p/comm 2>/dev/null && kill -INT $p; done; true`,
-  ])
-  const { stdout } = await flood
-  const [, sent, received] = /(\d+) packets transmitted, (\d+) received/.exec(stdout) ?? []
-  if (sent === undefined || Number(sent) < 20) throw new Error(`Cannot count: ${stdout}`)
-  return Number(sent) - Number(received)
-}
 
 const stateOf = ({ host }: Member): string =>
   [

@@ -75,6 +75,13 @@ export const newVxlan = ({ name, mac, mtuBytes, ...tunnel }: NewVxlan): Query =>
     ]),
   ])
 
+/** A device without a VNI, which no kernel makes: its refusal tells whether VXLAN is known. */
+export const probeVxlan = (): Query =>
+  createLink([
+    text(IFLA_IFNAME, 'tulle-probe'),
+    nested(IFLA_LINKINFO, [text(IFLA_INFO_KIND, 'vxlan')]),
+  ])
+
 /**
  * What the kernel changes on a device that stands: its local address (within the family) and
  * learning. VNI, port and checksums it refuses. It wants the VNI with every change.

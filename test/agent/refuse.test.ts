@@ -1,0 +1,106 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'tap'
+import { missingFeatures } from '../../src/agent/preflight.ts'
+import { errno } from '../../src/kernel/refusal.ts'
+import { native } from '../kernel/sockets.ts'
+import { ApiServer } from '../support/api-server.ts'
+import { executable } from '../support/cni.ts'
+import { type Ran, runLater } from '../support/netns.ts'
+
+// What an agent that can't work says before it ends, having changed nothing.
+
+async function refusedWith(words: readonly string[], before: readonly string[] = []): Promise<Ran> {
+  const folder = mkdtempSync(join(tmpdir(), 'tt-refuse-'))
+  const own = ['--node-name', 'a', '--run-dir', folder, '--state-dir', folder, '--data-dir', folder]
+  const none = ['--conflist', '', '--metrics', '']
+  try {
+    return await runLater(
+      ['unshare', '--net', ...before, executable, 'agent', ...own, ...none, ...words],
+      { timeoutMs: 20_000, env: { PATH: process.env.PATH ?? '' } },
+    )
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+}
+
+test('words and values that are wrong', async (t) => {
+  const { code, stderr } = await refusedWith(['--vni', '0', '--port', 'x'])
+  t.equal(code, 2)
+  t.match(stderr, /vni is "0"; accepted: a number, 1 … 16777215\n.*port is "x"/)
+})
+
+test('no API is named, and this is no pod', async (t) => {
+  const { code, stdout } = await refusedWith([])
+  t.equal(code, 1)
+  t.match(stdout, /Cannot find the Kubernetes API: no kubeconfig is named/)
+})
+
+test('a kubeconfig that is not there', async (t) => {
+  const { code, stdout } = await refusedWith(['--kubeconfig', '/nowhere/kubeconfig'])
+  t.equal(code, 1)
+  t.match(stdout, /\/nowhere\/kubeconfig/)
+})
+
+test('without NET_ADMIN', async (t) => {
+  const drop = ['setpriv', '--bounding-set=-net_admin', '--inh-caps=-net_admin']
+  const { code, stdout } = await refusedWith(['--nodes-file', '/nowhere'], drop)
+  t.equal(code, 1)
+  t.match(stdout, /lacks CAP_NET_ADMIN/)
+})
+
+test('a kernel without VXLAN, and one without nf_tables', async (t) => {
+  const deaf = {
+    ...native,
+    // The kernel's word for a kind of link that it does not know.
+    receive: (fd: number, into: Uint8Array, wait: 0 | 1) => {
+      const length = native.receive(fd, into, wait)
+      const view = new DataView(into.buffer, into.byteOffset)
+      if (length >= 20 && view.getUint16(4, true) === 2) view.setInt32(16, -errno.EOPNOTSUPP, true)
+      return length
+    },
+  }
+  t.match(missingFeatures(deaf), [/no VXLAN devices/])
+  const noNetfilter = {
+    ...native,
+    socketIn: (netnsFd: number, protocol: number) =>
+      protocol === 12 ? -93 : native.socketIn(netnsFd, protocol),
+  }
+  t.match(missingFeatures(noNetfilter), [/no nf_tables \(.*EPROTONOSUPPORT/])
+  t.same(missingFeatures(native), [], 'this one has both')
+})
+
+test('RBAC that lacks a rule: the rule is told', async (t) => {
+  const api = new ApiServer()
+  api.faults.denied.add('watch nodes')
+  const folder = mkdtempSync(join(tmpdir(), 'tt-refuse-'))
+  const kubeconfig = join(folder, 'kubeconfig')
+  const name = 'test'
+  try {
+    await api.listen()
+    const clusters = [{ name, cluster: { server: api.url } }]
+    const contexts = [{ name, context: { cluster: name, user: name } }]
+    const users = [{ name, user: {} }]
+    writeFileSync(
+      kubeconfig,
+      JSON.stringify({ 'current-context': name, clusters, contexts, users }),
+    )
+    const words = ['--kubeconfig', kubeconfig, '--run-dir', folder, '--state-dir', folder]
+    // In this namespace, as the stand-in is; it ends before it knows a node, so nothing is done.
+    const { code, stdout } = await runLater(
+      [executable, 'agent', '--node-name', 'a', '--conflist', '', '--metrics', '', ...words].concat(
+        ['--data-dir', folder],
+      ),
+      { timeoutMs: 20_000, env: {} },
+    )
+    t.equal(code, 1)
+    t.match(
+      stdout,
+      /Cannot start. Not allowed: .*resources: \[\\"nodes\\"\], verbs: \[\\"watch\\"\]/,
+    )
+  } finally {
+    await api.stop()
+    rmSync(folder, { recursive: true })
+  }
+})
