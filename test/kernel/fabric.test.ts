@@ -84,3 +84,29 @@ test('full-sized packets fit through the tunnel, over IPv6 too', (t) =>
     const fragments = a?.netns.exec(['cat', '/proc/net/snmp6']).stdout ?? ''
     t.match(fragments, /Ip6FragCreates\s+0\n/)
   }))
+
+/** Outer packets whose checksum was wrong; of the namespace's own /proc/net. */
+const checksumErrors = ({ netns }: TestNode): number => {
+  const [names = '', values = ''] = netns
+    .exec(['grep', '^Udp:', '/proc/net/snmp'])
+    .stdout.split('\n')
+  return Number(values.split(' ')[names.split(' ').indexOf('InCsumErrors')])
+}
+
+test('a NAT rule that catches the outer packets spoils no checksum', (t) =>
+  withUnderlay((underlay) => {
+    const nodes = three(underlay, [4, 6])
+    settleAll(nodes)
+    const [a, , c] = nodes
+    if (!a || !c) throw new Error('three nodes')
+    for (const words of [
+      'add table inet spoiler',
+      'add chain inet spoiler out { type nat hook postrouting priority 100; }',
+      'add rule inet spoiler out oifname eth0 udp dport 8472 counter masquerade fully-random',
+    ])
+      t.equal(a.netns.exec(['nft', words]).code, 0)
+    for (const family of [4, 6] as const) t.ok(a.reaches(c, family, 1300), `IPv${family}`)
+    const rules = a.netns.exec(['nft', 'list', 'chain', 'inet', 'spoiler', 'out']).stdout
+    t.match(rules, /counter packets [1-9]/, 'it was asked')
+    t.equal(checksumErrors(c), 0)
+  }))
