@@ -1,3 +1,4 @@
+import { ShapeError } from '../base/bytes.ts'
 import { type KernelNotice, type KernelWatch, watchKernel } from '../kernel/event-stream.ts'
 import type { KernelRefusal } from '../kernel/refusal.ts'
 import type { OwnNative } from './own-native.ts'
@@ -28,8 +29,14 @@ export function listenToKernel(options: KernelEventsOptions): KernelWatch {
     nftables: true,
     onNotice: ({ protocol, type, portId, body }: KernelNotice) => {
       if (portId !== 0 && own.isOwn(portId)) return
-      if (protocol === 'route') onRoute(type, body)
-      else onNftables(type, body)
+      try {
+        if (protocol === 'route') onRoute(type, body)
+        else onNftables(type, body)
+      } catch (refusal) {
+        // A kernel newer than this reader: what it said is looked up instead.
+        if (!(refusal instanceof ShapeError)) throw refusal
+        onLost()
+      }
     },
     onLost,
     onBroken,

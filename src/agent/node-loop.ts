@@ -1,6 +1,6 @@
 import { existsSync, type FSWatcher, readdirSync, readFileSync, statSync, watch } from 'node:fs'
 import { basename, dirname } from 'node:path/posix'
-import { conflictsOf } from '../overlay/conflicts.ts'
+import { type Conflict, conflictsOf } from '../overlay/conflicts.ts'
 import { podMtuBytes } from '../overlay/device.ts'
 import type { Self } from '../overlay/fabric.ts'
 import { makeFolder } from '../store/database.ts'
@@ -16,6 +16,8 @@ import type { Snapshot } from './snapshot.ts'
 
 /** Conflicts are looked for among all nodes: a burst of joins is looked at a few times. */
 const gapMilliseconds = 1_000
+const nodesQuickMax = 500
+const judgedMilliseconds = 10_000
 const retryMilliseconds = 1_000
 const retryMillisecondsMax = 60_000
 
@@ -47,6 +49,8 @@ export class NodeLoop {
   #written: string | undefined
   #isReady = false
   #watcher: FSWatcher | undefined
+  #judged: readonly Conflict[] = []
+  #judgedAt: number | undefined
 
   constructor(options: NodeLoopOptions) {
     this.#options = options
@@ -103,14 +107,26 @@ export class NodeLoop {
   }
 
   #obstacles(own: Self): readonly Found[] {
-    const { snapshot, config } = this.#options
-    const conflicts = conflictFindings(conflictsOf([...snapshot.nodes.values()]), own.name)
+    const { config } = this.#options
+    const conflicts = conflictFindings(this.#conflicts(), own.name)
     const foreign = config.conflist === undefined ? undefined : foreignBefore(config.conflist)
     return [
       ...(own.podCIDRs.length === 0 ? [noPodCIDR(own.name)] : []),
       ...conflicts,
       ...(foreign === undefined ? [] : [foreignFirst(foreign, config.conflist ?? '')]),
     ]
+  }
+
+  /** All of a large cluster's take 50 ms: then now and again has to do, and each resync. */
+  #conflicts(): readonly Conflict[] {
+    const { snapshot, clock } = this.#options
+    const isLarge = snapshot.nodes.size > nodesQuickMax
+    const isFresh =
+      this.#judgedAt !== undefined && clock.now() - this.#judgedAt < judgedMilliseconds
+    if (isLarge && isFresh && this.#isReady) return this.#judged
+    this.#judged = conflictsOf([...snapshot.nodes.values()])
+    this.#judgedAt = clock.now()
+    return this.#judged
   }
 
   #install(): void {

@@ -7,7 +7,10 @@ export const generalHelp = (commands: readonly Command[], version: string): stri
 Usage: tulle <command> [options]
 
 Commands:
-${formatColumns(commands.map(({ name, summary }) => [`  ${name}`, summary]))}
+${formatColumns([
+  ['  agent', "Keep this node's routes to other nodes' pods (the node agent)"],
+  ...commands.map(({ name, summary }) => [`  ${name}`, summary]),
+])}
 "tulle <command> --help" tells a command's options; "tulle --version" the version.
 As a CNI plugin it takes its verb from CNI_COMMAND and its configuration from standard input.
 `
