@@ -1,9 +1,7 @@
 import type { NodeNews } from '../cluster/node-feed.ts'
 import type { KernelWatch } from '../kernel/event-stream.ts'
 import { FabricSocket } from '../kernel/fabric-socket.ts'
-import { FilterSocket } from '../kernel/filter-socket.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
-import { Sysctls } from '../kernel/sysctl.ts'
 import type { KubeClient } from '../kube/client.ts'
 import type { AgentStatus } from '../serve/agent-status.ts'
 import { AgentMetrics } from '../serve/metrics.ts'
@@ -11,19 +9,16 @@ import { CollectLoop } from './collect-loop.ts'
 import { Drift } from './drift.ts'
 import { FabricLoop } from './fabric-loop.ts'
 import { Findings } from './findings.ts'
-import { HostLoop } from './host-loop.ts'
+import { HostSide } from './host-side.ts'
 import { listenToKernel } from './kernel-events.ts'
 import { KnownLoop } from './known-loop.ts'
 import { Leases } from './leases.ts'
 import { lookForLeavings, runDel } from './leavings.ts'
 import type { Loop, LoopOptions } from './loop.ts'
-import { MasqueradeLoop } from './masquerade-loop.ts'
-import { lossOf } from './nftables-notices.ts'
 import { NodeLoop } from './node-loop.ts'
 import { NodeSourceKeeper } from './node-source.ts'
 import { OwnNative } from './own-native.ts'
 import type { AgentParts, LoopSettings } from './parts.ts'
-import { PodLoop } from './pod-loop.ts'
 import { ReportLoop } from './report-loop.ts'
 import { SelfTest } from './self-test.ts'
 import { Snapshot } from './snapshot.ts'
@@ -43,10 +38,8 @@ export class Agent {
   readonly #findings: Findings
   readonly #errors: LastErrors
   readonly #fabric: FabricLoop
-  readonly #host: HostLoop
+  readonly #host: HostSide
   readonly #known: KnownLoop
-  readonly #pods: PodLoop
-  readonly #masquerade: MasqueradeLoop
   readonly #node: NodeLoop
   readonly #collect: CollectLoop
   readonly #selfTest: SelfTest
@@ -80,30 +73,18 @@ export class Agent {
     this.#leases = new Leases(config.dataDir, native.lock)
     const settings = this.#loopSettings()
     this.#fabric = this.#makeFabric(settings)
-    this.#host = new HostLoop({
+    this.#host = new HostSide({
       ...settings,
-      sysctls: new Sysctls(native, -1),
-      self: () => this.#fabric.self,
-      drift: this.#drift,
-    })
-    this.#masquerade = new MasqueradeLoop({
-      ...settings,
-      native: this.#own.native,
-      dataDir: config.dataDir,
-      overlay: config.overlay,
+      config,
+      native,
+      own: this.#own,
+      route: this.#route,
       snapshot: this.#snapshot,
+      self: () => this.#fabric.self,
       drift: this.#drift,
     })
     const { nodeName, stateDir } = config
     this.#known = new KnownLoop({ ...settings, nodeName, stateDir, snapshot: this.#snapshot })
-    this.#pods = new PodLoop({
-      ...settings,
-      dataDir: config.dataDir,
-      lock: native.lock,
-      route: this.#route,
-      filter: new FilterSocket(this.#own.native),
-      drift: this.#drift,
-    })
     this.#node = this.#makeNode(settings)
     this.#collect = this.#makeCollect(settings)
     this.#selfTest = new SelfTest({
@@ -135,24 +116,18 @@ export class Agent {
     this.#events = listenToKernel({
       own: this.#own,
       onRoute: (type, body) => {
-        if (this.#fabric.notice(type, body)?.kind === 'sysctl') this.#host.loop.mark()
-        this.#pods.notice(type, body)
+        if (this.#fabric.notice(type, body)?.kind === 'sysctl') this.#host.sysctlChanged()
+        this.#host.heardRoute(type, body)
       },
-      onNftables: (type, body) => {
-        const loss = lossOf(type, body)
-        if (loss === 'shared') this.#masquerade.disturbed()
-        if (loss) this.#pods.loop.mark()
-      },
+      onNftables: (type, body) => this.#host.heardNftables(type, body),
       onLost: () => {
         this.#parts.log.warn('kernel events were lost: everything is looked at')
         this.#fabric.eventsLost()
-        this.#masquerade.disturbed()
-        this.#host.loop.mark()
-        this.#pods.loop.mark()
+        this.#host.eventsLost()
       },
       onBroken: (refusal) => this.#failed('events', refusal),
     })
-    this.#pods.loop.mark()
+    this.#host.start()
     if (this.#parts.isPackaged) this.#collect.loop.mark()
     this.#selfTest.start()
     this.#source.open()
@@ -169,7 +144,7 @@ export class Agent {
     for (const loop of this.#loops) await loop.stop()
     await this.#selfTest.stop()
     this.#known.work()
-    this.#masquerade.close()
+    this.#host.close()
     this.#node.close()
     this.#fabricSocket.close()
     this.#route.close()
@@ -202,8 +177,8 @@ export class Agent {
 
   get #loops(): readonly Loop[] {
     const report = this.#report ? [this.#report] : []
-    const ofNode = [this.#fabric, this.#masquerade, this.#pods, this.#host, this.#node]
-    return [...ofNode, this.#known, this.#collect, ...report].map(({ loop }) => loop)
+    const others = [this.#node, this.#known, this.#collect, ...report].map(({ loop }) => loop)
+    return [this.#fabric.loop, ...this.#host.loops, ...others]
   }
 
   #loopSettings(): LoopSettings {
@@ -232,7 +207,7 @@ export class Agent {
       onConverged: (seconds) => this.#onConverged(seconds),
       onSelf: () => {
         this.#selfTest.mark()
-        this.#host.loop.mark()
+        this.#host.selfChanged()
         this.#node.loop.mark()
         this.#report?.loop.mark()
       },
@@ -292,7 +267,7 @@ export class Agent {
     if (changed.size === 0) return
     this.#fabric.nodesChanged(changed)
     this.#selfTest.mark()
-    this.#masquerade.loop.mark()
+    this.#host.nodesChanged()
     this.#node.loop.mark()
     if (from === 'live') this.#known.mark()
   }
