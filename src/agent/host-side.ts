@@ -23,7 +23,7 @@ export type HostSideOptions = LoopSettings & {
   readonly drift: Drift
 }
 
-/** What this host itself keeps for its pods: forwarding, masquerade's exceptions, their own side. */
+/** What the host keeps for its pods: forwarding, what is not masqueraded, their own side. */
 export class HostSide {
   readonly #host: HostLoop
   readonly #masquerade: MasqueradeLoop
