@@ -11,7 +11,7 @@ import type { Fabric } from './fabric.ts'
 import { halfWayOut, missingSelf, noWayOut, refusedAll, unreached } from './fabric-findings.ts'
 import type { Findings } from './findings.ts'
 import { type Concern, concernOf, type WatchedLinks } from './kernel-notices.ts'
-import { lacksFamily, lostUnderlays, withUnderlays } from './last-known-self.ts'
+import { lacksFamily, lostUnderlays, sameSelf, withUnderlays } from './last-known-self.ts'
 import { Loop, type LoopOptions, type RunKind } from './loop.ts'
 import type { Snapshot } from './snapshot.ts'
 
@@ -184,8 +184,7 @@ export class FabricLoop {
     findings.tell('self', lost.map(halfWayOut))
     this.#isUplinkMissing = lost.length > 0 || lacksFamily(found, own.addresses)
     const self = withUnderlays(found, lost)
-    const isSame = this.#self !== undefined && textOf(this.#self) === textOf(self)
-    if (!isSame) {
+    if (!this.#self || !sameSelf(this.#self, self)) {
       this.#self = self
       this.#devices = devicesOf(self, overlay)
       this.#areDevicesNew = true
@@ -195,6 +194,11 @@ export class FabricLoop {
       onSelf()
     }
     this.#watchLinks()
+    // Gone since we looked, and its notice may have come before its index was known.
+    if (!this.#isWatched(Object.values(found.underlay).map(({ link }) => link))) {
+      this.#isSelfStale = true
+      this.loop.mark()
+    }
   }
 
   #watchLinks(): void {
@@ -210,6 +214,11 @@ export class FabricLoop {
         return index === undefined ? [] : [[index, link] as const]
       }),
     )
+  }
+
+  #isWatched(names: readonly string[]): boolean {
+    const watched = [...this.#links.values()].map(({ name }) => name)
+    return names.every((name) => watched.includes(name))
   }
 
   /** Entries go before their device does, and are told of before. */
@@ -246,6 +255,7 @@ export class FabricLoop {
     this.#isKernelStale = false
     if (!this.#isFirst) this.#countLost(before, touched)
     this.#watchLinks()
+    if (!this.#isWatched(this.#devices.map(({ name }) => name))) this.sourceChanged()
   }
 
   /** What we had put there and is not as we did. */
@@ -287,7 +297,3 @@ export class FabricLoop {
     return refusals
   }
 }
-
-/** For comparing; bigints as text. */
-const textOf = (value: unknown): string =>
-  JSON.stringify(value, (_, one: unknown) => (typeof one === 'bigint' ? one.toString(16) : one))

@@ -26,3 +26,9 @@ export const withUnderlays = (found: Self, lost: readonly Underlay[]): Self => (
 /** A node that has an address of a family, and no link with it. */
 export const lacksFamily = (self: Self, addresses: readonly Address[]): boolean =>
   addresses.some(({ family }) => self.underlay[family] === undefined)
+
+export const sameSelf = (left: Self, right: Self): boolean => textOf(left) === textOf(right)
+
+/** Bigints as text. */
+const textOf = (self: Self): string =>
+  JSON.stringify(self, (_, one: unknown) => (typeof one === 'bigint' ? one.toString(16) : one))

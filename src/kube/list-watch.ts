@@ -17,6 +17,8 @@ export type WatchEvent =
   | { readonly kind: 'deleted'; readonly object: unknown }
   /** Nothing changed up to here. */
   | { readonly kind: 'bookmark' }
+  /** An object changed in what does not matter here. */
+  | { readonly kind: 'noise' }
 
 /** How long to wait for whom; tests have less patience. */
 export type Patience = {
@@ -54,12 +56,15 @@ const listDeadlineMs = 300_000
  */
 export async function listAll(
   collection: Collection,
-  { onObject, limit = pageObjects }: { onObject: (object: unknown) => void; limit?: number },
+  {
+    onObject,
+    limit = pageObjects,
+  }: { onObject: (object: unknown, text: string) => void; limit?: number },
 ): Promise<ResourceVersion> {
   const path = pathOf(collection.resource, collection.selection)
   let next: string | undefined
   for (let pages = 0; pages < pagesMax; pages++) {
-    const reader = new ListReader((text) => onObject(JSON.parse(text)))
+    const reader = new ListReader((text) => onObject(JSON.parse(text), text))
     const query = {
       ...selectorsOf(collection.selection),
       limit: limit || undefined,
@@ -102,6 +107,8 @@ export async function watchFrom(
     /** 0 ≤ x < 1 */
     readonly chance: number
     readonly onEvent: (event: WatchEvent, version: ResourceVersion) => void
+    /** Tells events whose objects need not be parsed; they are told as `noise`. */
+    readonly isNoise?: (text: string) => ResourceVersion | undefined
     readonly onConnected: () => void
   },
 ): Promise<void> {
@@ -116,6 +123,11 @@ export async function watchFrom(
     timeoutSeconds: seconds,
   }
   const lines = new LineSplitter((line) => {
+    const noise = given.isNoise?.(line)
+    if (noise !== undefined) {
+      given.onEvent({ kind: 'noise' }, noise)
+      return
+    }
     const [event, version] = decodeEvent(line, path)
     given.onEvent(event, version)
   })

@@ -2,6 +2,7 @@ import { decodeNode } from '../cluster/decode-node.ts'
 import { type ClusterNode, sameNode } from '../cluster/node.ts'
 import type { NodeNews } from '../cluster/node-feed.ts'
 import type { KubeClient } from './client.ts'
+import { nodeGist } from './gist.ts'
 import type { Patience } from './list-watch.ts'
 import { type Reflected, Reflector } from './reflector.ts'
 import { nodes } from './resource.ts'
@@ -38,6 +39,7 @@ export function feedNodes(options: NodeFeedOptions): Reflector<ClusterNode> {
     ...rest,
     resource: nodes,
     isSame: sameNode,
+    gistOf: nodeGist,
     select: (object) => {
       const { node, problems } = decodeNode(object, { flannelCompat })
       judge(node?.name ?? '', problems)

@@ -1,6 +1,7 @@
 import { at, textOf } from '../cluster/json-value.ts'
 import { Backoff } from './backoff.ts'
 import type { KubeClient } from './client.ts'
+import { GistBook, type GistOf, isOfObject } from './gist.ts'
 import {
   type Collection,
   defaultPatience,
@@ -28,6 +29,8 @@ export type ReflectorOptions<Item> = {
   /** What is kept of an object; undefined if it is of no interest. The object itself is dropped. */
   readonly select: (object: unknown) => Item | undefined
   readonly isSame: (left: Item, right: Item) => boolean
+  /** Equal gists, equal items: an event that tells nothing new is not even parsed. */
+  readonly gistOf?: GistOf
   /** Called synchronously, one after the other. What it throws leads to a new list. */
   readonly onNews: (news: Reflected<Item>) => void
   /** Each failed try, for the log. */
@@ -71,6 +74,7 @@ export class Reflector<Item> {
   readonly #backoff: Backoff
   readonly #stopping = new AbortController()
   #known = new Map<string, Item>()
+  readonly #gists = new GistBook()
   /** Where to watch from; undefined: list first. */
   #version: ResourceVersion | undefined
   #expiredLists = 0
@@ -123,8 +127,10 @@ export class Reflector<Item> {
 
   async #list(): Promise<ResourceVersion> {
     const items = new Map<string, Item>()
-    const onObject = (object: unknown): void => {
+    this.#gists.clear()
+    const onObject = (object: unknown, text: string): void => {
       this.#touched()
+      this.#keepGist(text)
       const key = keyOf(object)
       const item = key === undefined ? undefined : this.#options.select(object)
       if (key !== undefined && item !== undefined) items.set(key, item)
@@ -148,6 +154,7 @@ export class Reflector<Item> {
       await watchFrom(this.#collection, {
         version,
         chance: this.#time.random(),
+        isNoise: (text) => this.#noiseVersion(text),
         onConnected: () => {
           this.#connected = true
           this.#counts.watches++
@@ -168,8 +175,25 @@ export class Reflector<Item> {
     if (!heard && !hasLasted()) throw new Error('Cannot watch: the server ended the watch at once')
   }
 
+  /** What is not noise is about to be parsed, and is known then. */
+  #noiseVersion(text: string): ResourceVersion | undefined {
+    const { gistOf } = this.#options
+    if (!gistOf || !isOfObject(text)) return undefined
+    const gist = gistOf(text)
+    // Of which object it is can't be told: of each the gist may be outdated.
+    if (!gist) this.#gists.clear()
+    else if (this.#gists.isKnown(gist)) return gist.version
+    else this.#gists.keep(gist)
+    return undefined
+  }
+
+  #keepGist(text: string): void {
+    const gist = this.#options.gistOf?.(text)
+    if (gist) this.#gists.keep(gist)
+  }
+
   #apply(event: WatchEvent): void {
-    if (event.kind === 'bookmark') return
+    if (event.kind === 'bookmark' || event.kind === 'noise') return
     const key = keyOf(event.object)
     if (key === undefined) return
     const item = event.kind === 'put' ? this.#options.select(event.object) : undefined
