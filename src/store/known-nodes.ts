@@ -25,9 +25,18 @@ export const knownNodesPath = (stateDir: string): string => `${stateDir}/known-n
 /** Whole and on the disk when this returns, or as it was before. */
 export function writeKnownNodes(stateDir: string, { node, nodes }: KnownNodes): void {
   makeFolder(stateDir)
-  const text = JSON.stringify({ version, node, nodes: nodes.map(plainNode) })
-  replaceText(knownNodesPath(stateDir), 0o600, `${text}\n`)
+  const list = nodes.map(textOfNode).join(',')
+  const text = `{"version":${version},"node":${JSON.stringify(node)},"nodes":[${list}]}\n`
+  replaceText(knownNodesPath(stateDir), 0o600, text)
   syncFolder(stateDir)
+}
+
+/** Each node is a value that never changes: of thousands, few are others than the last time. */
+const texts = new WeakMap<ClusterNode, string>()
+function textOfNode(node: ClusterNode): string {
+  const text = texts.get(node) ?? JSON.stringify(plainNode(node))
+  texts.set(node, text)
+  return text
 }
 
 const plainNode = ({ name, addresses, podCIDRs, mode, flannel }: ClusterNode): object => ({
