@@ -1,4 +1,5 @@
 import { type Conflict, explainConflict } from '../overlay/conflicts.ts'
+import type { LeaseStatus } from '../serve/agent-status.ts'
 import type { Found } from './findings.ts'
 
 // What keeps this node from having pods, in words.
@@ -12,6 +13,30 @@ export const noPodCIDR = (name: string): Found => ({
     'let kube-controller-manager give podCIDRs (--allocate-node-cidrs --cluster-cidr), or set ' +
     'podCIDRs in the nodes file',
 })
+
+/** Few are left when it is time to do something about it. */
+const nearlyUsedShare = 0.9
+
+/** A range that is full refuses pods; the kubelet goes on sending them here all the same. */
+export const exhaustedRanges = ({ ranges }: LeaseStatus): readonly Found[] =>
+  ranges.flatMap(({ subnet, used, free }): readonly Found[] =>
+    used < (used + free) * nearlyUsedShare
+      ? []
+      : [
+          {
+            check: 'pod-cidr-exhausted',
+            subject: subnet,
+            severity: 'warning',
+            meaning:
+              free === 0
+                ? `All ${used} addresses of podCIDR ${subnet} are held: new pods get none`
+                : `${used} of the ${used + free} addresses of podCIDR ${subnet} are held`,
+            remedy:
+              'see who holds them (tulle ipam list), give back what gone pods hold (tulle ipam gc), ' +
+              'lower maxPods of the kubelet, or give the nodes larger podCIDRs',
+          },
+        ],
+  )
 
 export const foreignFirst = (name: string, path: string): Found => ({
   check: 'two-networks',

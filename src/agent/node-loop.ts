@@ -1,8 +1,10 @@
 import { existsSync, type FSWatcher, readdirSync, readFileSync, statSync, watch } from 'node:fs'
 import { basename, dirname } from 'node:path/posix'
+import type { Prefix } from '../base/prefix.ts'
 import { type Conflict, conflictsOf } from '../overlay/conflicts.ts'
 import { podMtuBytes } from '../overlay/device.ts'
 import type { Self } from '../overlay/fabric.ts'
+import type { LeaseStatus } from '../serve/agent-status.ts'
 import { makeFolder } from '../store/database.ts'
 import { replaceText, syncFolder } from '../store/durable.ts'
 import { installExecutable } from '../store/executable.ts'
@@ -11,7 +13,7 @@ import { conflistText } from './conflist.ts'
 import type { Drift } from './drift.ts'
 import type { Findings, Found } from './findings.ts'
 import { Loop, type LoopOptions } from './loop.ts'
-import { conflictFindings, foreignFirst, noPodCIDR } from './node-findings.ts'
+import { conflictFindings, exhaustedRanges, foreignFirst, noPodCIDR } from './node-findings.ts'
 import type { Snapshot } from './snapshot.ts'
 
 /** Conflicts are looked for among all nodes: a burst of joins is looked at a few times. */
@@ -32,6 +34,7 @@ export type NodeLoopOptions = Pick<LoopOptions, 'clock' | 'random' | 'onError' |
   readonly isFabricReady: () => boolean
   /** Whether this process is the packaged executable, which can be installed. */
   readonly isPackaged: boolean
+  readonly leases: (podCIDRs: readonly Prefix[]) => LeaseStatus
   readonly drift: Drift
   readonly findings: Findings
   /** Pods can come. */
@@ -114,6 +117,7 @@ export class NodeLoop {
       ...(own.podCIDRs.length === 0 ? [noPodCIDR(own.name)] : []),
       ...conflicts,
       ...(foreign === undefined ? [] : [foreignFirst(foreign, config.conflist ?? '')]),
+      ...exhaustedRanges(this.#options.leases(own.podCIDRs)),
     ]
   }
 

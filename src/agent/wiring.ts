@@ -223,6 +223,7 @@ export class Agent {
       isPackaged,
       snapshot: this.#snapshot,
       self: () => this.#fabric.self,
+      leases: (podCIDRs) => this.#leases.status(podCIDRs),
       isFabricReady: () => this.#fabric.isReady,
       drift: this.#drift,
       findings: this.#findings,
