@@ -32,8 +32,8 @@ export const exhaustedRanges = ({ ranges }: LeaseStatus): readonly Found[] =>
                 ? `All ${used} addresses of podCIDR ${subnet} are held: new pods get none`
                 : `${used} of the ${used + free} addresses of podCIDR ${subnet} are held`,
             remedy:
-              'see who holds them (tulle ipam list), give back what gone pods hold (tulle ipam gc), ' +
-              'lower maxPods of the kubelet, or give the nodes larger podCIDRs',
+              'see who holds them (tulle ipam list), give back what gone pods hold (tulle ipam ' +
+              'gc), lower maxPods of the kubelet, or give the nodes larger podCIDRs',
           },
         ],
   )

@@ -1,5 +1,5 @@
-// What an object's text says where it matters, as a number: an event whose gist is known need not be
-// parsed. Status heartbeats are most of what a cluster's Nodes tell, 12 KB each.
+// What an object's text says where it matters, as a number: an event whose gist is known need not
+// be parsed. Status heartbeats are most of what a cluster's Nodes tell, 12 KB each.
 
 export type Gist = {
   readonly type: 'put' | 'deleted'

@@ -1,5 +1,5 @@
-// Flannel's own code, built from its Go module, beside agents of Tulle on one API: a cluster that is
-// moved node by node. What it writes to Nodes and to the kernel is its, not our reading of it.
+// Flannel's own code, built from its Go module, beside agents of Tulle on one API: a cluster that
+// is moved node by node. What it writes to Nodes and to the kernel is its, not our reading of it.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
