@@ -1,5 +1,5 @@
 import { type Attachment, nameOf } from '../datapath/attachment.ts'
-import { Loop, type LoopOptions } from './loop.ts'
+import { Loop, type SharedOptions, sharedOf } from './loop.ts'
 
 /**
  * A record is written before its link is made and removed after it, so one look at a record without
@@ -21,7 +21,7 @@ export type Leavings = {
   readonly links: ReadonlySet<string>
 }
 
-export type CollectLoopOptions = Pick<LoopOptions, 'clock' | 'random' | 'onError' | 'onRun'> & {
+export type CollectLoopOptions = SharedOptions & {
   readonly look: () => Leavings
   /** DEL, as the runtime should have called it. */
   readonly del: (attachment: Attachment) => Promise<void>
@@ -37,18 +37,14 @@ export class CollectLoop {
 
   constructor(options: CollectLoopOptions) {
     this.#options = options
-    const { clock, random, onError, onRun } = options
     this.loop = new Loop({
+      ...sharedOf(options),
       name: 'collect',
       work: () => this.work(),
       gapMilliseconds,
       retryMilliseconds,
       retryMillisecondsMax,
       resyncMilliseconds: lookMilliseconds,
-      clock,
-      random,
-      onError,
-      ...(onRun ? { onRun } : {}),
     })
   }
 

@@ -12,7 +12,7 @@ import { halfWayOut, missingSelf, noWayOut, refusedAll, unreached } from './fabr
 import type { Findings } from './findings.ts'
 import { type Concern, concernOf, type WatchedLinks } from './kernel-notices.ts'
 import { lacksFamily, lostUnderlays, sameSelf, withUnderlays } from './last-known-self.ts'
-import { Loop, type LoopOptions, type RunKind } from './loop.ts'
+import { Loop, type RunKind, type SharedOptions, sharedOf } from './loop.ts'
 import type { Snapshot } from './snapshot.ts'
 
 /** A burst of news becomes a few runs; one alone waits for nothing. */
@@ -20,7 +20,7 @@ const gapMilliseconds = 5
 const retryMilliseconds = 200
 const retryMillisecondsMax = 15_000
 
-export type FabricLoopOptions = Pick<LoopOptions, 'clock' | 'random' | 'onError' | 'onRun'> & {
+export type FabricLoopOptions = SharedOptions & {
   readonly nodeName: string
   readonly overlay: OverlayOptions
   readonly resyncMilliseconds: number
@@ -67,18 +67,15 @@ export class FabricLoop {
 
   constructor(options: FabricLoopOptions) {
     this.#options = options
-    const { clock, random, onError, onRun, resyncMilliseconds } = options
+    const { resyncMilliseconds } = options
     this.loop = new Loop({
+      ...sharedOf(options),
       name: 'fabric',
       work: (kind) => this.work(kind),
       gapMilliseconds,
       retryMilliseconds,
       retryMillisecondsMax,
       resyncMilliseconds,
-      clock,
-      random,
-      onError,
-      ...(onRun ? { onRun } : {}),
     })
   }
 

@@ -2,13 +2,13 @@ import type { Sysctls } from '../kernel/sysctl.ts'
 import { listeners } from '../kernel/sysctl.ts'
 import type { Self } from '../overlay/fabric.ts'
 import type { Drift } from './drift.ts'
-import { Loop, type LoopOptions } from './loop.ts'
+import { Loop, type SharedOptions, sharedOf } from './loop.ts'
 
 const gapMilliseconds = 100
 const retryMilliseconds = 1000
 const retryMillisecondsMax = 30_000
 
-export type HostLoopOptions = Pick<LoopOptions, 'clock' | 'random' | 'onError' | 'onRun'> & {
+export type HostLoopOptions = SharedOptions & {
   readonly resyncMilliseconds: number
   readonly sysctls: Sysctls
   readonly self: () => Self | undefined
@@ -25,18 +25,15 @@ export class HostLoop {
 
   constructor(options: HostLoopOptions) {
     this.#options = options
-    const { clock, random, onError, onRun, resyncMilliseconds } = options
+    const { resyncMilliseconds } = options
     this.loop = new Loop({
+      ...sharedOf(options),
       name: 'host',
       work: () => this.work(),
       gapMilliseconds,
       retryMilliseconds,
       retryMillisecondsMax,
       resyncMilliseconds,
-      clock,
-      random,
-      onError,
-      ...(onRun ? { onRun } : {}),
     })
   }
 

@@ -1,5 +1,5 @@
 import { readKnownNodes, writeKnownNodes } from '../store/known-nodes.ts'
-import { Loop, type LoopOptions } from './loop.ts'
+import { Loop, type SharedOptions, sharedOf } from './loop.ts'
 import type { Snapshot } from './snapshot.ts'
 
 /** 5,000 nodes take 60 ms to write: once in a while has to do, and the end of the process. */
@@ -7,7 +7,7 @@ const gapMilliseconds = 30_000
 const retryMilliseconds = 10_000
 const retryMillisecondsMax = 300_000
 
-export type KnownLoopOptions = Pick<LoopOptions, 'clock' | 'random' | 'onError' | 'onRun'> & {
+export type KnownLoopOptions = SharedOptions & {
   readonly nodeName: string
   readonly stateDir: string
   readonly snapshot: Snapshot
@@ -21,17 +21,13 @@ export class KnownLoop {
 
   constructor(options: KnownLoopOptions) {
     this.#options = options
-    const { clock, random, onError, onRun } = options
     this.loop = new Loop({
+      ...sharedOf(options),
       name: 'known-nodes',
       work: () => this.work(),
       gapMilliseconds,
       retryMilliseconds,
       retryMillisecondsMax,
-      clock,
-      random,
-      onError,
-      ...(onRun ? { onRun } : {}),
     })
   }
 

@@ -22,8 +22,17 @@ export type LoopOptions = {
   /** Between the end of a resync and the start of the next; absent: none. */
   readonly resyncMilliseconds?: number
   readonly onError: (name: string, error: unknown, failuresInRow: number) => void
-  readonly onRun?: (name: string, seconds: number) => void
 }
+
+/** What all loops of an agent have in common. */
+export type SharedOptions = Pick<LoopOptions, 'clock' | 'random' | 'onError'>
+
+/** Of a concern's own options, those that its loop shares with all others. */
+export const sharedOf = ({ clock, random, onError }: SharedOptions): SharedOptions => ({
+  clock,
+  random,
+  onError,
+})
 
 /**
  * One concern of the agent: many marks become one run, runs never overlap and keep a distance, a
@@ -121,11 +130,10 @@ export class Loop {
   }
 
   #finish(kind: RunKind, startedAt: number, refusal?: { readonly error: unknown }): void {
-    const { clock, name, onError, onRun, resyncMilliseconds } = this.#options
+    const { clock, name, onError, resyncMilliseconds } = this.#options
     this.#endedAt = clock.now()
     this.#runs++
     this.#lastSeconds = (this.#endedAt - startedAt) / 1000
-    onRun?.(name, this.#lastSeconds)
     const wasFirst = this.#resyncAt === Number.POSITIVE_INFINITY
     if (resyncMilliseconds !== undefined && (kind === 'resync' || wasFirst))
       this.#resyncAt = this.#endedAt + resyncMilliseconds

@@ -8,7 +8,7 @@ import type { Lock } from '../store/database.ts'
 import { allHoldings } from '../store/holdings.ts'
 import { LeaseStore } from '../store/lease-store.ts'
 import type { Drift } from './drift.ts'
-import { Loop, type LoopOptions, type RunKind } from './loop.ts'
+import { Loop, type RunKind, type SharedOptions, sharedOf } from './loop.ts'
 import type { Snapshot } from './snapshot.ts'
 
 /** What is inside changes with podCIDRs alone; a cluster that joins does so a few times. */
@@ -21,7 +21,7 @@ const lockWaitMilliseconds = 100
 /** Whose word it is in the store, beside that of networks that keep an overlay themselves. */
 const owner = 'agent'
 
-export type MasqueradeLoopOptions = Pick<LoopOptions, 'clock' | 'random' | 'onError' | 'onRun'> & {
+export type MasqueradeLoopOptions = SharedOptions & {
   readonly resyncMilliseconds: number
   readonly native: Native
   readonly dataDir: string
@@ -44,18 +44,15 @@ export class MasqueradeLoop {
   constructor(options: MasqueradeLoopOptions) {
     this.#options = options
     this.#filter = new FilterSocket(options.native)
-    const { clock, random, onError, onRun, resyncMilliseconds } = options
+    const { resyncMilliseconds } = options
     this.loop = new Loop({
+      ...sharedOf(options),
       name: 'masquerade',
       work: (kind) => this.work(kind),
       gapMilliseconds,
       retryMilliseconds,
       retryMillisecondsMax,
       resyncMilliseconds,
-      clock,
-      random,
-      onError,
-      ...(onRun ? { onRun } : {}),
     })
   }
 

@@ -12,7 +12,7 @@ import type { AgentConfig } from './config.ts'
 import { conflistText } from './conflist.ts'
 import type { Drift } from './drift.ts'
 import type { Findings, Found } from './findings.ts'
-import { Loop, type LoopOptions } from './loop.ts'
+import { Loop, type SharedOptions, sharedOf } from './loop.ts'
 import { conflictFindings, exhaustedRanges, foreignFirst, noPodCIDR } from './node-findings.ts'
 import type { Snapshot } from './snapshot.ts'
 
@@ -23,7 +23,7 @@ const judgedMilliseconds = 10_000
 const retryMilliseconds = 1_000
 const retryMillisecondsMax = 60_000
 
-export type NodeLoopOptions = Pick<LoopOptions, 'clock' | 'random' | 'onError' | 'onRun'> & {
+export type NodeLoopOptions = SharedOptions & {
   readonly config: Pick<
     AgentConfig,
     'nodeName' | 'overlay' | 'conflist' | 'binDir' | 'dataDir' | 'ipMasq' | 'resyncSeconds'
@@ -57,18 +57,15 @@ export class NodeLoop {
 
   constructor(options: NodeLoopOptions) {
     this.#options = options
-    const { clock, random, onError, onRun, config } = options
+    const { config } = options
     this.loop = new Loop({
+      ...sharedOf(options),
       name: 'node',
       work: () => this.work(),
       gapMilliseconds,
       retryMilliseconds,
       retryMillisecondsMax,
       resyncMilliseconds: config.resyncSeconds * 1000,
-      clock,
-      random,
-      onError,
-      ...(onRun ? { onRun } : {}),
     })
   }
 

@@ -2,10 +2,10 @@ import type { Native } from '../kernel/native.ts'
 import type { Clock } from './clock.ts'
 import type { AgentConfig } from './config.ts'
 import type { Log } from './log.ts'
-import type { LoopOptions } from './loop.ts'
+import type { SharedOptions } from './loop.ts'
 
 /** What every loop is made with. */
-export type LoopSettings = Pick<LoopOptions, 'clock' | 'random' | 'onError'> & {
+export type LoopSettings = SharedOptions & {
   readonly resyncMilliseconds: number
 }
 

@@ -11,7 +11,7 @@ import { allHoldings } from '../store/holdings.ts'
 import { LeaseStore } from '../store/lease-store.ts'
 import { IFF_UP } from '../wire/rtnl/link.ts'
 import type { Drift } from './drift.ts'
-import { Loop, type LoopOptions } from './loop.ts'
+import { Loop, type SharedOptions, sharedOf } from './loop.ts'
 import { isOfPods } from './pod-notices.ts'
 
 /** Pods come and go all day, and each is a notice: a burst of them is looked at a few times. */
@@ -29,7 +29,7 @@ const patienceMilliseconds = 60_000
 /** A DEL takes the link down before its record is gone: one that stays down is none. */
 const downMilliseconds = 600
 
-export type PodLoopOptions = Pick<LoopOptions, 'clock' | 'random' | 'onError' | 'onRun'> & {
+export type PodLoopOptions = SharedOptions & {
   readonly resyncMilliseconds: number
   readonly dataDir: string
   readonly lock: Lock
@@ -58,18 +58,15 @@ export class PodLoop {
 
   constructor(options: PodLoopOptions) {
     this.#options = options
-    const { clock, random, onError, onRun, resyncMilliseconds } = options
+    const { resyncMilliseconds } = options
     this.loop = new Loop({
+      ...sharedOf(options),
       name: 'pods',
       work: () => this.work(),
       gapMilliseconds,
       retryMilliseconds,
       retryMillisecondsMax,
       resyncMilliseconds,
-      clock,
-      random,
-      onError,
-      ...(onRun ? { onRun } : {}),
     })
   }
 

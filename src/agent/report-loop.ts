@@ -5,7 +5,7 @@ import { type Condition, NodeWriter, networkIsUp } from '../kube/node-writer.ts'
 import { systemTime } from '../kube/time.ts'
 import type { TunnelDevice } from '../overlay/fabric.ts'
 import type { Finding } from '../serve/agent-status.ts'
-import { Loop, type LoopOptions } from './loop.ts'
+import { Loop, type SharedOptions, sharedOf } from './loop.ts'
 
 /** Every write is an event for every node of the cluster: what comes together goes together. */
 const gapMilliseconds = 2_000
@@ -14,7 +14,7 @@ const retryMillisecondsMax = 120_000
 /** Findings that wait for an API server that is silent; older ones are in the log. */
 const waitingMax = 50
 
-export type ReportLoopOptions = Pick<LoopOptions, 'clock' | 'random' | 'onError' | 'onRun'> & {
+export type ReportLoopOptions = SharedOptions & {
   readonly client: KubeClient
   readonly nodeName: string
   /** The node can have pods. */
@@ -36,20 +36,17 @@ export class ReportLoop {
 
   constructor(options: ReportLoopOptions) {
     this.#options = options
-    const { client, nodeName, clock, random, onError, onRun } = options
+    const { client, nodeName, clock, random } = options
     const time = { ...systemTime, nowMs: clock.now, random }
     this.#nodeWriter = new NodeWriter({ client, name: nodeName, time })
     this.#eventWriter = new EventWriter({ client, node: nodeName, time })
     this.loop = new Loop({
+      ...sharedOf(options),
       name: 'report',
       work: () => this.work(),
       gapMilliseconds,
       retryMilliseconds,
       retryMillisecondsMax,
-      clock,
-      random,
-      onError,
-      ...(onRun ? { onRun } : {}),
     })
   }
 
