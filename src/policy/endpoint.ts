@@ -1,5 +1,5 @@
-import { type Address, parseAddress, sameAddress } from '../base/address.ts'
-import { type Pod, podKey } from '../cluster/pod.ts'
+import { type Address, sameAddress } from '../base/address.ts'
+import type { Pod } from '../cluster/pod.ts'
 import type { Cluster } from './model.ts'
 
 /** One end of a connection, with the address that its packets bear. */
@@ -45,11 +45,3 @@ const hasHostAddress = (
   { isHostNetwork, isDone, addresses }: Pod,
   isAt: (addresses: readonly Address[]) => boolean,
 ): boolean => isHostNetwork && !isDone && isAt(addresses)
-
-/** The pod of "namespace/name", or the owner of an address. */
-export function podNamed(cluster: Cluster, text: string): Pod | undefined {
-  const address = parseAddress(text)
-  if (!address) return cluster.pods.find((pod) => podKey(pod) === text)
-  const owner = endpointAt(cluster, address)
-  return owner.kind === 'pod' ? owner.pod : undefined
-}
