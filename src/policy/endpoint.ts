@@ -16,14 +16,6 @@ export function endpointOf(pod: Pod, address: Address): Endpoint {
   return { kind: 'node', address, ...(pod.node === undefined ? {} : { node: pod.node }) }
 }
 
-/** Where a connection of two pods can run: addresses of one family each (P45). */
-export function pathsBetween(from: Pod, to: Pod): readonly (readonly [Endpoint, Endpoint])[] {
-  return from.addresses.flatMap((source) => {
-    const target = to.addresses.find(({ family }) => family === source.family)
-    return target ? [[endpointOf(from, source), endpointOf(to, target)] as const] : []
-  })
-}
-
 /** Whether a node is the one that a pod runs on, by name or by address. */
 export const isOwnNode = (pod: Pod, { node, address }: Endpoint & { kind: 'node' }): boolean =>
   (node !== undefined && node === pod.node) ||

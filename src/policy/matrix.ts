@@ -1,8 +1,9 @@
+import type { Family } from '../base/address.ts'
 import { type Pod, podKey } from '../cluster/pod.ts'
 import { type Transport, transports } from '../cluster/policy-port.ts'
-import { pathsBetween } from './endpoint.ts'
+import { endpointOf } from './endpoint.ts'
 import type { Cluster } from './model.ts'
-import { verdict } from './verdict.ts'
+import { prepare } from './prepare.ts'
 
 /** From one pod to a declared port of another: "shop/api" → "shop/db" TCP 5432. */
 export type Flow = {
@@ -37,29 +38,42 @@ export const declaredPorts = ({ ports }: Pod): readonly DeclaredPort[] =>
  * port. Of a pod with two families the connection is allowed if it is in one of them.
  */
 export function matrixOf(cluster: Cluster): Matrix {
-  const pods = livingPods(cluster)
-  const flows = pods.flatMap((from) =>
-    pods.flatMap((to) => (from === to ? [] : flowsBetween(cluster, from, to))),
+  const ends = livingPods(cluster).map((pod) => ({ pod, name: podKey(pod) }))
+  const endpoints = ends.flatMap(({ pod }) =>
+    pod.addresses.map((address) => endpointOf(pod, address)),
   )
-  const judged = flows.map(({ isAllowed, flow }) =>
-    isAllowed ? { allowed: flow } : { denied: flow },
-  )
-  return {
-    allowed: judged.flatMap(({ allowed }) => allowed ?? []),
-    denied: judged.flatMap(({ denied }) => denied ?? []),
-  }
+  const { isAllowed } = prepare(cluster, endpoints)
+  const placesOf = new Map<Pod, Place[]>()
+  let next = 0
+  for (const { pod } of ends)
+    placesOf.set(
+      pod,
+      pod.addresses.map(({ family }) => ({ family, at: next++ })),
+    )
+  const allowed: Flow[] = []
+  const denied: Flow[] = []
+  for (const from of ends)
+    for (const to of ends) {
+      if (from === to) continue
+      const paths = pathsOf(placesOf.get(from.pod) ?? [], placesOf.get(to.pod) ?? [])
+      for (const { protocol, port } of declaredPorts(to.pod)) {
+        const isOpen = paths.some(([source, target]) => isAllowed(source, target, protocol, port))
+        const list = isOpen ? allowed : denied
+        list.push({ from: from.name, to: to.name, protocol, port })
+      }
+    }
+  return { allowed, denied }
 }
 
-function flowsBetween(cluster: Cluster, from: Pod, to: Pod) {
-  const paths = pathsBetween(from, to)
-  return declaredPorts(to).map(({ protocol, port }) => ({
-    flow: { from: podKey(from), to: podKey(to), protocol, port } satisfies Flow,
-    isAllowed: paths.some(
-      ([source, target]) =>
-        verdict(cluster, { from: source, to: target, protocol, port }).isAllowed,
-    ),
-  }))
-}
+/** An address of a pod, by its place in the list of endpoints. */
+type Place = { readonly family: Family; readonly at: number }
+
+/** Addresses of one family each (P45). */
+const pathsOf = (from: readonly Place[], to: readonly Place[]): readonly [number, number][] =>
+  from.flatMap(({ family, at }) => {
+    const target = to.find((place) => place.family === family)
+    return target ? [[at, target.at] as [number, number]] : []
+  })
 
 /** By code unit, so that no locale decides. */
 export const compareText = (left: string, right: string): number =>

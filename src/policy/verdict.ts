@@ -1,10 +1,10 @@
-import { contains } from '../base/prefix.ts'
 import type { Direction } from '../cluster/network-policy.ts'
 import { podKey } from '../cluster/pod.ts'
 import type { PolicyPort, Transport } from '../cluster/policy-port.ts'
 import { type Endpoint, isOwnNode } from './endpoint.ts'
 import type { Cluster, Peer, Policy, Rule } from './model.ts'
-import { policiesOf, selects } from './select.ts'
+import { isMatchingPeer } from './peer.ts'
+import { policiesOf } from './select.ts'
 
 /** What begins a connection; replies follow its verdict (P35). */
 export type Connection = {
@@ -49,8 +49,7 @@ export function verdict(cluster: Cluster, connection: Connection): Verdict {
 export const isPassing = ({ kind }: Side): boolean => kind === 'open' || kind === 'allowed'
 
 function sideOf(cluster: Cluster, connection: Connection, direction: Direction): Side {
-  const { from, to } = connection
-  const [subject, peer] = direction === 'ingress' ? [to, from] : [from, to]
+  const [subject, peer] = endsOf(connection, direction)
   if (subject.kind !== 'pod') return { kind: 'open', why: 'not-a-pod' }
   if (peer.kind === 'pod' && podKey(peer.pod) === podKey(subject.pod))
     return { kind: 'open', why: 'itself' } // P34
@@ -72,39 +71,17 @@ function sideOf(cluster: Cluster, connection: Connection, direction: Direction):
   return allowed.length > 0 ? { kind: 'allowed', by: allowed } : { kind: 'isolated', by: isolating }
 }
 
+/** The end that the direction is seen from, and the other one. */
+const endsOf = ({ from, to }: Connection, direction: Direction): readonly [Endpoint, Endpoint] =>
+  direction === 'ingress' ? [to, from] : [from, to]
+
 /** One of the peers, and one of the ports on it (P15). */
 const matches = (rule: Rule, connection: Connection, cluster: Cluster): boolean =>
   rule.peers.some(
     (peer) =>
-      isPeer(peer, connection, rule.direction, cluster) &&
+      isMatchingPeer(peer, ...endsOf(connection, rule.direction), cluster) &&
       (!rule.ports || rule.ports.some((port) => isPort(port, connection, rule.direction, peer))),
   )
-
-function isPeer(
-  peer: Peer,
-  { from, to }: Connection,
-  direction: Direction,
-  cluster: Cluster,
-): boolean {
-  const [subject, other] = direction === 'ingress' ? [to, from] : [from, to]
-  switch (peer.kind) {
-    case 'anybody':
-      return true
-    case 'pods':
-      return other.kind === 'pod' && selects(peer.selector, other.pod, cluster)
-    case 'own-node':
-    case 'other-nodes': {
-      if (other.kind !== 'node' || subject.kind !== 'pod') return false
-      return isOwnNode(subject.pod, other) === (peer.kind === 'own-node')
-    }
-    case 'block':
-      if (peer.of === 'world' && other.kind !== 'world') return false
-      return (
-        contains(peer.cidr, other.address) &&
-        !peer.except.some((part) => contains(part, other.address))
-      )
-  }
-}
 
 /**
  * Always the destination's port (P18). A name is the destination pod's own word for a number, so it

@@ -1,8 +1,11 @@
 import fc from 'fast-check'
 import { test } from 'tap'
+import { parseAddress } from '../../src/base/address.ts'
+import { endpointAt, endpointOf } from '../../src/policy/endpoint.ts'
 import { fromObjects } from '../../src/policy/from-objects.ts'
 import { livingPods, matrixOf } from '../../src/policy/matrix.ts'
 import type { Cluster } from '../../src/policy/model.ts'
+import { prepare } from '../../src/policy/prepare.ts'
 import { admitting } from '../../src/policy/suggest.ts'
 import { type Connection, verdict } from '../../src/policy/verdict.ts'
 import { holds } from '../base/law.ts'
@@ -93,6 +96,12 @@ const ciliumPolicy = fc.record(
   },
   { requiredKeys: ['endpointSelector', 'ingress'] },
 )
+const flows = [
+  ['TCP', 80],
+  ['TCP', 81],
+  ['UDP', 81],
+  ['SCTP', 9],
+] as const
 const place = fc.constantFrom('x', 'y')
 const asNetworkPolicy = fc.tuple(place, networkPolicy).map(
   ([where, spec]) =>
@@ -154,6 +163,36 @@ const turned = (spec: unknown): unknown =>
     : typeof spec === 'object' && spec !== null
       ? Object.fromEntries(Object.entries(spec).map(([key, value]) => [key, turned(value)]))
       : spec
+
+test('law: prepared verdicts are the reference’s', async (t) =>
+  holds(
+    t,
+    fc.property(pods, policies, (all, some) => {
+      const cluster = clusterOf(...spaces, ...all, ...some)
+      const outside = ['192.0.2.7', '192.168.0.2', '2001:db8::1'].map((text) => {
+        const address = parseAddress(text)
+        if (!address) throw new Error(text)
+        return endpointAt(cluster, address)
+      })
+      const endpoints = [
+        ...livingPods(cluster).flatMap((one) =>
+          one.addresses.map((address) => endpointOf(one, address)),
+        ),
+        ...outside,
+      ]
+      const { isAllowed } = prepare(cluster, endpoints)
+      return endpoints.every((from, source) =>
+        endpoints.every((to, target) =>
+          flows.every(
+            ([protocol, port]) =>
+              isAllowed(source, target, protocol, port) ===
+              verdict(cluster, { from, to, protocol, port }).isAllowed,
+          ),
+        ),
+      )
+    }),
+    200,
+  ))
 
 test('law: P12 the order of objects, rules, peers and ports does not matter', async (t) =>
   holds(

@@ -1,6 +1,7 @@
 import { test } from 'tap'
 import { matrixOf } from '../../src/policy/matrix.ts'
-import { clusterOf, gather, judge, namespace, np, passing, pod } from './objects.ts'
+import { selects } from '../../src/policy/select.ts'
+import { clusterOf, connectionOf, gather, judge, namespace, np, passing, pod } from './objects.ts'
 
 // NetworkPolicy where pods are not alike: names of ports, families, nodes, ends of lives.
 
@@ -141,6 +142,12 @@ test('P33 no policy selects a pod of the host network', async (t) => {
     'x/h1>x/h2 80',
     'x/h1>192.0.2.7 80',
   ])
+  for (const one of cluster.pods)
+    t.equal(
+      selects([], one, cluster),
+      !one.isHostNetwork,
+      `a selector that selects all: ${one.name}`,
+    )
   t.match(judge(cluster, 'x/h1', 'x/h2', '80'), { ingress: { kind: 'open', why: 'not-a-pod' } })
 })
 
@@ -171,6 +178,8 @@ test('P43 who gets the address of a pod that is done inherits nothing', async (t
   )
   const asked = ['x/a>x/heir 80', '10.0.0.2>x/a 80', 'x/heir>x/a 80']
   t.same(passing(cluster, asked), ['x/a>x/heir 80'])
+  const { to } = connectionOf(cluster, 'x/a', '10.0.0.2', '80')
+  t.match(to, { kind: 'pod', pod: { name: 'heir' } })
 })
 
 test('P46 labels and names of ports are what they are now', async (t) => {
