@@ -13,6 +13,7 @@ import { install, uninstall } from './install.ts'
 import { ipamExport } from './ipam-export.ts'
 import { ipamGc } from './ipam-gc.ts'
 import { ipamList } from './ipam-list.ts'
+import { policyDiff } from './policy-diff.ts'
 import { policyExplain } from './policy-explain.ts'
 import { policyMatrix } from './policy-matrix.ts'
 import { routes } from './routes.ts'
@@ -29,6 +30,7 @@ const commands: readonly Command[] = [
   ipamGc,
   policyMatrix,
   policyExplain,
+  policyDiff,
   conformance,
 ]
 

@@ -75,6 +75,20 @@ const pathsOf = (from: readonly Place[], to: readonly Place[]): readonly [number
     return target ? [[at, target.at] as [number, number]] : []
   })
 
+/** Connections that begin and cease to be allowed; those of pods that come or go are among them. */
+export type FlowChanges = { readonly opened: readonly Flow[]; readonly closed: readonly Flow[] }
+
+export function changesBetween(before: Cluster, after: Cluster): FlowChanges {
+  const [old, now] = [matrixOf(before).allowed, matrixOf(after).allowed]
+  const missing = (from: readonly Flow[], others: readonly Flow[]): readonly Flow[] => {
+    const known = new Set(others.map(keyOf))
+    return from.filter((flow) => !known.has(keyOf(flow)))
+  }
+  return { opened: missing(now, old), closed: missing(old, now) }
+}
+
+const keyOf = ({ from, to, protocol, port }: Flow): string => `${from} ${to} ${protocol} ${port}`
+
 /** By code unit, so that no locale decides. */
 export const compareText = (left: string, right: string): number =>
   left < right ? -1 : left > right ? 1 : 0

@@ -99,7 +99,7 @@ function peersOnce(cluster: Cluster, endpoints: readonly Endpoint[]) {
   return (rule: Rule, subject: Endpoint): Uint8Array => {
     const { peers } = rule
     const isShared = peers.every(({ kind }) => kind !== 'own-node' && kind !== 'other-nodes')
-    const union = isShared ? unions.get(rule) : undefined
+    const union = unions.get(rule)
     if (union) return union
     const all = peers.map((peer) => of(peer, subject))
     const made = all.length === 1 && all[0] ? all[0] : unionOf(all, endpoints.length)

@@ -4,6 +4,7 @@ import { transports } from '../../src/cluster/policy-port.ts'
 import { endpointAt, endpointOf } from '../../src/policy/endpoint.ts'
 import { fromObjects, type Gathered } from '../../src/policy/from-objects.ts'
 import type { Cluster } from '../../src/policy/model.ts'
+import { prepare } from '../../src/policy/prepare.ts'
 import { type Connection, type Verdict, verdict } from '../../src/policy/verdict.ts'
 
 // Kubernetes objects as terse as tests want them, and verdicts on them as words.
@@ -99,8 +100,16 @@ function endOf(cluster: Cluster, text: string) {
 export const judge = (cluster: Cluster, from: string, to: string, port: string): Verdict =>
   verdict(cluster, connectionOf(cluster, from, to, port))
 
-export const passes = (cluster: Cluster, from: string, to: string, port: string): boolean =>
-  judge(cluster, from, to, port).isAllowed
+/** By the reference; the prepared form has to say the same. */
+export function passes(cluster: Cluster, from: string, to: string, port: string): boolean {
+  const asked = connectionOf(cluster, from, to, port)
+  const { isAllowed } = verdict(cluster, asked)
+  if (asked.protocol === 'ICMP') return isAllowed
+  const prepared = prepare(cluster, [asked.from, asked.to])
+  if (prepared.isAllowed(0, 1, asked.protocol, asked.port) !== isAllowed)
+    throw new Error(`Cannot agree on ${from}>${to} ${port}: the reference says ${isAllowed}`)
+  return isAllowed
+}
 
 /** What passes of "x/a>y/b 80" and the like. */
 export const passing = (cluster: Cluster, asked: readonly string[]): readonly string[] =>

@@ -48,6 +48,11 @@ test('P19 a name on egress is each destination’s own; P20 never an address’s
       want: ['x/c>y/one 8080', 'x/c>y/two 9090', always],
     },
     {
+      why: 'to pods that a block has too',
+      rule: { ...named, to: [{ namespaceSelector: {} }, { ipBlock: { cidr: '10.0.0.0/8' } }] },
+      want: ['x/c>y/one 8080', 'x/c>y/two 9090', always],
+    },
+    {
       why: 'to a block with the pods in it',
       rule: { ...named, to: [{ ipBlock: { cidr: '0.0.0.0/0' } }] },
       want: [always],
