@@ -15,6 +15,7 @@ import { ipamGc } from './ipam-gc.ts'
 import { ipamList } from './ipam-list.ts'
 import { policyDiff } from './policy-diff.ts'
 import { policyExplain } from './policy-explain.ts'
+import { policyLint } from './policy-lint.ts'
 import { policyMatrix } from './policy-matrix.ts'
 import { routes } from './routes.ts'
 import { status } from './status.ts'
@@ -31,6 +32,7 @@ const commands: readonly Command[] = [
   policyMatrix,
   policyExplain,
   policyDiff,
+  policyLint,
   conformance,
 ]
 

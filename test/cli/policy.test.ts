@@ -232,3 +232,19 @@ t.test('diff: what a change opens and closes', (t) =>
     t.match(tool(['policy', 'diff', before]), { code: 2, stderr: /It takes A B/ })
   }),
 )
+
+t.test('lint: findings with what mends them', (t) =>
+  withFolder(async (folder) => {
+    written(folder, 'all.yaml', yamlOf(objects))
+    const words = ['policy', 'lint', '--from', folder]
+    const ran = tool(words)
+    t.equal(ran.code, 1, ran.stderr)
+    t.match(
+      ran.stdout,
+      /^open-namespace: Namespace x has pods that no policy isolates for egress\n/m,
+    )
+    const [, fix = ''] = ran.stdout.split('egress\n\n')
+    written(folder, 'fix.yaml', fix.replaceAll(/^ {4}/gm, ''))
+    t.match(JSON.parse(tool([...words, '--json']).stdout), [{ check: 'dns', fix: { spec: {} } }])
+  }),
+)
