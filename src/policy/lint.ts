@@ -121,7 +121,7 @@ function eitherPeer({ peers }: Rule): readonly RuleFinding[] {
 function shadowed(policy: Policy, rule: Rule): readonly RuleFinding[] {
   if (rule.action === 'deny') return []
   const cover = policy.rules.find(
-    (other) => other !== rule && other.direction === rule.direction && isEverything(other),
+    (other) => other.direction === rule.direction && isEverything(other),
   )
   if (!cover || isEverything(rule)) return []
   return [{ check: 'shadowed', text: `adds nothing: ${cover.path} allows everything` }]

@@ -81,6 +81,17 @@ const rows: readonly Row[] = [
     want: one('empty-rule', /allows nothing/),
   },
   {
+    why: 'peers without ports, and a deny of nobody, are no empty rules',
+    policies: [
+      cnp('x/p', {
+        endpointSelector: isA.podSelector,
+        ingress: [{ fromEndpoints: [{}] }],
+        ingressDeny: [{}],
+      }),
+    ],
+    want: [],
+  },
+  {
     why: 'two peers where one was meant',
     policies: [np('x/p', { ...isA, ingress: [{ from: [red, own] }] })],
     want: one('either-peer', /write both selectors in one peer/),
@@ -153,4 +164,16 @@ test('lint: DNS by the address of the node’s cache is DNS', async (t) => {
   const cache = { to: [{ ipBlock: { cidr: '169.254.20.10/32' } }], ...allDns }
   const policy = np('x/p', { policyTypes: ['Ingress', 'Egress'], egress: [cache] })
   t.same(found(policy), [])
+})
+
+test('lint: DNS pods that no manifest has are as they always are', async (t) => {
+  const labels = { matchLabels: { 'k8s-app': 'kube-dns' } }
+  const to = [{ namespaceSelector: {}, podSelector: labels }]
+  const closed = { policyTypes: ['Ingress', 'Egress'] }
+  const checks = (egress: object) =>
+    lint(clusterOf(...base.slice(0, 4), np('x/p', { ...closed, egress: [egress] })))
+      .map(({ check }) => check)
+      .filter((check) => check === 'dns')
+  t.same(checks({ to, ...allDns }), [])
+  t.same(checks({ to, ...http }), ['dns'])
 })
