@@ -4,7 +4,8 @@ import { namespaceNameLabel } from '../cluster/namespace.ts'
 import type { Direction } from '../cluster/network-policy.ts'
 import { type Pod, podKey } from '../cluster/pod.ts'
 import type { Endpoint } from './endpoint.ts'
-import type { Connection, Verdict } from './verdict.ts'
+import type { Policy } from './model.ts'
+import { type Connection, endsOf, type Side, type Verdict } from './verdict.ts'
 
 /** Labels that a controller makes anew with each rollout: a policy that names them ends with it. */
 const passing = ['pod-template-hash', 'controller-revision-hash', 'pod-template-generation']
@@ -19,20 +20,19 @@ export function admitting(
   { egress, ingress }: Verdict,
 ): readonly JsonObject[] {
   if (egress.kind === 'denied' || ingress.kind === 'denied') return []
-  const { from, to } = connection
   return [
-    egress.kind === 'isolated' ? policyFor('egress', from, to, connection) : undefined,
-    ingress.kind === 'isolated' ? policyFor('ingress', to, from, connection) : undefined,
+    policyFor('egress', egress, connection),
+    policyFor('ingress', ingress, connection),
   ].filter((policy) => policy !== undefined)
 }
 
 function policyFor(
   direction: Direction,
-  subject: Endpoint,
-  peer: Endpoint,
+  side: Side,
   connection: Connection,
 ): JsonObject | undefined {
-  if (subject.kind !== 'pod') return undefined
+  const [subject, peer] = endsOf(connection, direction)
+  if (side.kind !== 'isolated' || subject.kind !== 'pod') return undefined
   const { pod } = subject
   const peers = { [direction === 'ingress' ? 'from' : 'to']: [peerOf(peer, pod)] }
   const ports =
@@ -44,7 +44,7 @@ function policyFor(
     kind: 'NetworkPolicy',
     metadata: { namespace: pod.namespace, name: nameOf(direction, pod, peer) },
     spec: {
-      podSelector: selectorOf(pod),
+      podSelector: subjectsOf(pod, side.by),
       policyTypes: [direction === 'ingress' ? 'Ingress' : 'Egress'],
       [direction]: [{ ...peers, ...ports }],
     },
@@ -62,8 +62,30 @@ function peerOf(peer: Endpoint, subject: Pod): JsonObject {
     : { namespaceSelector: { matchLabels: { [namespaceNameLabel]: namespace } }, podSelector }
 }
 
-function selectorOf({ labels }: Pod): JsonObject {
-  const lasting = [...labels].filter(([key]) => !passing.includes(key)).sort()
+/**
+ * Pods with these labels that one of the policies isolates already: whoever else a new policy
+ * selected would be closed by it.
+ */
+function subjectsOf(pod: Pod, isolating: readonly Policy[]): JsonObject {
+  const isPlain = ({ subjects }: Policy): boolean =>
+    subjects.every(({ of }) => of === 'pod' || of === 'namespace-name')
+  const closing = isolating.find(isPlain) ?? isolating[0]
+  const lasting = new Map(lastingOf(pod))
+  const matchExpressions = (closing?.subjects ?? [])
+    .filter(({ of, key }) => of === 'pod' && !lasting.has(key))
+    .map(({ key, operator, values }) => ({
+      key,
+      operator,
+      ...(values.length > 0 ? { values } : {}),
+    }))
+  return { ...selectorOf(pod), ...(matchExpressions.length > 0 ? { matchExpressions } : {}) }
+}
+
+const lastingOf = ({ labels }: Pod): readonly (readonly [string, string])[] =>
+  [...labels].filter(([key]) => !passing.includes(key)).sort()
+
+function selectorOf(pod: Pod): JsonObject {
+  const lasting = lastingOf(pod)
   return lasting.length === 0 ? {} : { matchLabels: Object.fromEntries(lasting) }
 }
 

@@ -72,8 +72,10 @@ function sideOf(cluster: Cluster, connection: Connection, direction: Direction):
 }
 
 /** The end that the direction is seen from, and the other one. */
-const endsOf = ({ from, to }: Connection, direction: Direction): readonly [Endpoint, Endpoint] =>
-  direction === 'ingress' ? [to, from] : [from, to]
+export const endsOf = (
+  { from, to }: Connection,
+  direction: Direction,
+): readonly [Endpoint, Endpoint] => (direction === 'ingress' ? [to, from] : [from, to])
 
 /** One of the peers, and one of the ports on it (P15). */
 const matches = (rule: Rule, connection: Connection, cluster: Cluster): boolean =>

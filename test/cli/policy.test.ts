@@ -2,6 +2,8 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import { stringify } from 'yaml'
+import { readManifests } from '../../src/cli/manifests.ts'
+import { fromObjects } from '../../src/policy/from-objects.ts'
 import { matrixOf } from '../../src/policy/matrix.ts'
 import { clusterOf, cnp, namespace, np, pod } from '../policy/objects.ts'
 import { allowedIn, objectsOf, steps } from '../policy/truth.ts'
@@ -70,6 +72,25 @@ t.test('matrix: the truth table through files, some of its steps', async (t) => 
         .map(({ from, to, protocol, port }) => `${from}>${to} ${protocol}/${port}`)
       t.same(found.sort(), allowedIn(step), step.Desc)
       t.same(JSON.parse(stdout), matrixOf(clusterOf(...objectsOf(step))))
+    })
+})
+
+t.test('the truth table holds through the reader of manifests, every step', async (t) => {
+  for (const [index, step] of steps().entries())
+    withFolder((folder) => {
+      const objects = objectsOf(step)
+      if (index % 2 === 0) written(folder, 'all.yaml', yamlOf(objects))
+      else
+        written(
+          folder,
+          'all.json',
+          JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects }),
+        )
+      const { cluster, problems } = fromObjects(readManifests(folder))
+      const found = matrixOf(cluster)
+        .allowed.filter(({ protocol, port }) => `${protocol}/${port}` in step.Probed)
+        .map(({ from, to, protocol, port }) => `${from}>${to} ${protocol}/${port}`)
+      t.same([found.sort(), problems], [allowedIn(step), []], `case ${step.Case}: ${step.Desc}`)
     })
 })
 

@@ -276,6 +276,22 @@ test('law: what explain proposes admits what was denied', async (t) =>
     100,
   ))
 
+test('law: what explain proposes closes nothing', async (t) =>
+  holds(
+    t,
+    fc.property(pods, policies, (all, some) => {
+      const objects = [...spaces, ...all, ...some]
+      const cluster = clusterOf(...objects)
+      const before = allowedBy(objects)
+      return matrixOf(cluster).denied.every(({ from, to, port: number, protocol: word }) => {
+        const asked = connectionOf(cluster, from, to, `${number}/${word}`)
+        const after = allowedBy([...objects, ...admitting(asked, verdict(cluster, asked))])
+        return [...before].every((flow) => after.has(flow))
+      })
+    }),
+    100,
+  ))
+
 const isDenied = (asked: Connection, cluster: Cluster): boolean => {
   const { egress, ingress } = verdict(cluster, asked)
   return egress.kind === 'denied' || ingress.kind === 'denied'
