@@ -18,12 +18,19 @@ export type Option = {
   readonly text: string
 }
 
+/** A word behind the command's name: SRC, DST, PORT. */
+export type Operand = { readonly name: string; readonly need: 'needed' | 'optional' }
+
 export type Values = Readonly<Record<string, string | boolean | undefined>>
 
 /** What a command works with; it prints through these, never past them. */
 export type Desk = ToolCall & {
   readonly values: Values
+  /** As many as the command has names for; those at the end may be missing. */
+  readonly operands: readonly string[]
   readonly print: (text: string) => void
+  /** What is not the answer: a pipe never sees it. */
+  readonly remark: (text: string) => void
   /** Colour and frames are for people; a pipe gets plain text. */
   readonly isTerminal: boolean
 }
@@ -35,6 +42,7 @@ export type Command = {
   /** What it does, for its own help: lines of at most 80 columns. */
   readonly about: readonly string[]
   readonly options: Readonly<Record<string, Option>>
+  readonly operands?: readonly Operand[]
   /** The exit code: 0 done, 1 not. */
   readonly run: (desk: Desk) => number | Promise<number>
 }
@@ -49,23 +57,38 @@ export class ToolFault extends Error {
   override name = 'ToolFault'
 }
 
+/** What was handed over can't be used; every line says what is wrong where. Exit code 2. */
+export class InputFault extends Error {
+  override name = 'InputFault'
+}
+
 export const jsonOption: Option = { type: 'boolean', text: 'print JSON' }
 
-export function parseValues({ name, options }: Command, words: readonly string[]): Values {
+export type Parsed = Pick<Desk, 'values' | 'operands'>
+
+export function parseWords(
+  { name, options, operands = [] }: Command,
+  words: readonly string[],
+): Parsed {
   const known = Object.entries({ ...options, help: { type: 'boolean' } as const })
   try {
-    const { values } = parseArgs({
+    const { values, positionals } = parseArgs({
       args: [...words],
       options: Object.fromEntries(known.map(([key, { type }]) => [key, { type }])),
-      allowPositionals: false,
+      allowPositionals: operands.length > 0,
     })
+    const needed = operands.filter(({ need }) => need === 'needed')
+    if (positionals.length < needed.length || positionals.length > operands.length)
+      throw new Error(`It takes ${operands.map(wordOf).join(' ')}`)
     const defaults = Object.entries(options).map(([key, option]) => [key, option.default])
-    return { ...Object.fromEntries(defaults), ...values }
+    return { values: { ...Object.fromEntries(defaults), ...values }, operands: positionals }
   } catch (cause) {
     const said = cause instanceof Error ? cause.message.split('. ')[0] : String(cause)
     throw new UsageFault(`tulle ${name}: ${said}`, { cause })
   }
 }
+
+export const wordOf = ({ name, need }: Operand): string => (need === 'needed' ? name : `[${name}]`)
 
 /** The value of an option of text; empty counts as not given. */
 export const textOf = (values: Values, key: string): string | undefined => {

@@ -1,4 +1,4 @@
-import type { Command, Option } from './command.ts'
+import { type Command, type Option, wordOf } from './command.ts'
 import { formatColumns } from './table.ts'
 
 export const generalHelp = (commands: readonly Command[], version: string): string =>
@@ -15,10 +15,10 @@ ${formatColumns([
 As a CNI plugin it takes its verb from CNI_COMMAND and its configuration from standard input.
 `
 
-export const helpOf = ({ name, summary, about, options }: Command): string =>
+export const helpOf = ({ name, summary, about, options, operands = [] }: Command): string =>
   `${summary}
 
-Usage: tulle ${name} [options]
+Usage: tulle ${[name, ...operands.map(wordOf)].join(' ')} [options]
 ${about.length > 0 ? `\n${about.join('\n')}\n` : ''}
 Options:
 ${formatColumns([

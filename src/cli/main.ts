@@ -1,4 +1,11 @@
-import { type Command, parseValues, type ToolCall, ToolFault, UsageFault } from './command.ts'
+import {
+  type Command,
+  InputFault,
+  parseWords,
+  type ToolCall,
+  ToolFault,
+  UsageFault,
+} from './command.ts'
 import { conformance } from './conformance.ts'
 import { doctor } from './doctor.ts'
 import { generalHelp, helpOf } from './help.ts'
@@ -6,6 +13,10 @@ import { install, uninstall } from './install.ts'
 import { ipamExport } from './ipam-export.ts'
 import { ipamGc } from './ipam-gc.ts'
 import { ipamList } from './ipam-list.ts'
+import { policyDiff } from './policy-diff.ts'
+import { policyExplain } from './policy-explain.ts'
+import { policyLint } from './policy-lint.ts'
+import { policyMatrix } from './policy-matrix.ts'
 import { routes } from './routes.ts'
 import { status } from './status.ts'
 
@@ -18,6 +29,10 @@ const commands: readonly Command[] = [
   ipamList,
   ipamExport,
   ipamGc,
+  policyMatrix,
+  policyExplain,
+  policyDiff,
+  policyLint,
   conformance,
 ]
 
@@ -47,8 +62,9 @@ async function runWords(call: ToolCall): Promise<number> {
   }
   return command.run({
     ...call,
-    values: parseValues(command, rest),
+    ...parseWords(command, rest),
     print: (text) => process.stdout.write(text),
+    remark: (text) => process.stderr.write(text),
     isTerminal: process.stdout.isTTY === true && process.env.NO_COLOR === undefined,
   })
 }
@@ -71,6 +87,10 @@ function unknownCommand(words: readonly string[]): UsageFault {
 function explain(refusal: unknown): number {
   if (refusal instanceof UsageFault) {
     process.stderr.write(`${refusal.message}; see "tulle --help"\n`)
+    return 2
+  }
+  if (refusal instanceof InputFault) {
+    process.stderr.write(`${refusal.message}\n`)
     return 2
   }
   if (refusal instanceof ToolFault || isRefusal(refusal)) {

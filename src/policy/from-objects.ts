@@ -1,0 +1,177 @@
+import { decodeCiliumPolicy } from '../cluster/decode-cilium-policy.ts'
+import { decodeNetworkPolicy } from '../cluster/decode-network-policy.ts'
+import { decodeNode } from '../cluster/decode-node.ts'
+import { decodePod } from '../cluster/decode-pod.ts'
+import { type Decoded, explainFieldProblem, type FieldProblem } from '../cluster/field.ts'
+import { at, fieldOf, isObject, shown, textOf } from '../cluster/json-value.ts'
+import { decodeNamespace, type Namespace } from '../cluster/namespace.ts'
+import type { ClusterNode } from '../cluster/node.ts'
+import { type Pod, podKey } from '../cluster/pod.ts'
+import { fromCiliumPolicy } from './from-cilium-policy.ts'
+import { fromNetworkPolicy } from './from-network-policy.ts'
+import type { Cluster, Policy } from './model.ts'
+
+/** One object, and where it stands: "policies/api.yaml, document 2". */
+export type Manifest = { readonly place: string; readonly object: unknown }
+
+export type ObjectProblem = FieldProblem & {
+  readonly place: string
+  /** "NetworkPolicy shop/api", as far as it is known. */
+  readonly object: string
+}
+
+export type Gathered = {
+  readonly cluster: Cluster
+  readonly problems: readonly ObjectProblem[]
+  /** What was left out on purpose, for people. */
+  readonly notes: readonly string[]
+}
+
+/** "a.yaml, document 2, NetworkPolicy shop/api: spec.policyTypes[0] is …; accepted: …" */
+export const explainObjectProblem = (problem: ObjectProblem): string =>
+  `${problem.place}, ${problem.object}: ${explainFieldProblem(problem)}` +
+  (problem.kind === 'refused' ? '; Tulle does no more: what it would allow is not allowed' : '')
+
+type Parts = {
+  readonly namespaces: Map<string, Namespace>
+  readonly pods: Pod[]
+  readonly nodes: ClusterNode[]
+  readonly policies: Policy[]
+  readonly problems: ObjectProblem[]
+  readonly skipped: Map<string, number>
+  /** Where an object was met first, by kind and name. */
+  readonly places: Map<string, string>
+}
+
+/** The cluster that manifests describe. Lists are opened; kinds that say nothing are left out. */
+export function fromObjects(manifests: readonly Manifest[]): Gathered {
+  const parts: Parts = {
+    namespaces: new Map(),
+    pods: [],
+    nodes: [],
+    policies: [],
+    problems: [],
+    skipped: new Map(),
+    places: new Map(),
+  }
+  for (const manifest of manifests.flatMap(opened)) readManifest(manifest, parts)
+  const { namespaces, pods, nodes, policies, problems } = parts
+  return { cluster: { namespaces, pods, nodes, policies }, problems, notes: notesOf(parts) }
+}
+
+/** The items of a `List`; those of a `PodList` bear no kind of their own. */
+function opened({ place, object }: Manifest): readonly Manifest[] {
+  const kind = textOf(fieldOf(object, 'kind'))
+  const items = fieldOf(object, 'items')
+  if (kind?.endsWith('List') !== true || !Array.isArray(items)) return [{ place, object }]
+  const itemKind = kind.slice(0, -'List'.length)
+  const apiVersion = fieldOf(object, 'apiVersion')
+  return items.map((item: unknown, index) => ({
+    place: `${place}, items[${index}]`,
+    object:
+      itemKind !== '' && isObject(item) && fieldOf(item, 'kind') === undefined
+        ? { ...item, kind: itemKind, apiVersion }
+        : item,
+  }))
+}
+
+function readManifest({ place, object }: Manifest, parts: Parts): void {
+  if (object === null || object === undefined) return
+  const kind = textOf(fieldOf(object, 'kind'))
+  const apiVersion = textOf(fieldOf(object, 'apiVersion'))
+  const report = (problems: readonly FieldProblem[], named: string): void => {
+    for (const problem of problems) parts.problems.push({ ...problem, place, object: named })
+  }
+  if (!isObject(object) || kind === undefined || apiVersion === undefined) {
+    const path = !isObject(object) ? 'the object' : kind === undefined ? 'kind' : 'apiVersion'
+    const value = isObject(object) ? object[path] : object
+    const found = value === undefined ? 'absent' : shown(value)
+    const accepted = 'a Kubernetes object with apiVersion and kind'
+    report([{ kind: 'wrong', path, found, accepted }], kind ?? 'no kind')
+    return
+  }
+  const named = nameOf(object, kind)
+  const take = <Value>({ value, problems }: Decoded<Value>): Value | undefined => {
+    report(problems, named)
+    const first = parts.places.get(named)
+    if (first === undefined) parts.places.set(named, place)
+    else {
+      const accepted = `another name than in ${first}`
+      report([{ kind: 'wrong', path: 'metadata.name', found: named, accepted }], named)
+    }
+    return value
+  }
+  readKind(`${apiVersion} ${kind}`, object, take, parts)
+}
+
+const nameOf = (object: unknown, kind: string): string => {
+  const name = textOf(at(object, 'metadata', 'name')) ?? '?'
+  const namespace = textOf(at(object, 'metadata', 'namespace')) ?? 'default'
+  return isClusterWide(kind) ? `${kind} ${name}` : `${kind} ${namespace}/${name}`
+}
+
+const isClusterWide = (kind: string): boolean => kind === 'Namespace' || kind === 'Node'
+
+type Take = <Value>(decoded: Decoded<Value>) => Value | undefined
+
+function readKind(kind: string, object: unknown, take: Take, parts: Parts): void {
+  switch (kind) {
+    case 'v1 Namespace': {
+      const namespace = take(decodeNamespace(object))
+      if (namespace) parts.namespaces.set(namespace.name, namespace)
+      return
+    }
+    case 'v1 Pod': {
+      const pod = take(decodePod(object))
+      if (pod) parts.pods.push(pod)
+      return
+    }
+    case 'v1 Node': {
+      const { node } = decodeNode(object, { flannelCompat: false })
+      if (node) parts.nodes.push(node)
+      return
+    }
+    case 'networking.k8s.io/v1 NetworkPolicy': {
+      const policy = take(decodeNetworkPolicy(object))
+      if (policy) parts.policies.push(fromNetworkPolicy(policy))
+      return
+    }
+    case 'cilium.io/v2 CiliumNetworkPolicy': {
+      const policy = take(decodeCiliumPolicy(object))
+      if (policy) parts.policies.push(...fromCiliumPolicy(policy))
+      return
+    }
+    default:
+      parts.skipped.set(kind, (parts.skipped.get(kind) ?? 0) + 1)
+  }
+}
+
+function notesOf({ namespaces, pods, skipped }: Parts): readonly string[] {
+  const others = [...skipped].map(([kind, count]) =>
+    /Policy$/.test(kind)
+      ? `${count} of kind ${kind} left out: Tulle does not do such policies`
+      : `${count} of kind ${kind} left out: it says nothing of policies`,
+  )
+  const done = pods.filter(({ isDone }) => isDone).map(podKey)
+  const bare = pods.filter(({ isDone, addresses }) => !isDone && addresses.length === 0).map(podKey)
+  const unknown = [...new Set(pods.map(({ namespace }) => namespace))]
+    .filter((name) => !namespaces.has(name))
+    .sort()
+  return [
+    ...others.sort(),
+    ...noteOf(done, 'left out: their containers have ended (status.phase)'),
+    ...noteOf(bare, 'left out: they have no address (status.podIP, status.podIPs)'),
+    ...(unknown.length === 0
+      ? []
+      : [`namespaces without a manifest have their name for a label alone: ${listed(unknown)}`]),
+  ]
+}
+
+const noteOf = (pods: readonly string[], why: string): readonly string[] =>
+  pods.length === 0 ? [] : [`pods ${listed([...pods].sort())} ${why}`]
+
+const shownMax = 10
+const listed = (names: readonly string[]): string =>
+  names.length <= shownMax
+    ? names.join(', ')
+    : `${names.slice(0, shownMax).join(', ')} and ${names.length - shownMax} more`
