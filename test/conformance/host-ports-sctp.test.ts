@@ -21,11 +21,11 @@ for (const mode of modes)
         })
         added(pod, conf)
         const heard = await hearSctp(pod.netns, family)
+        t.teardown(heard.close)
         // Nobody maps this one: it must not be what arrives.
         sendInit(host.outside, uplink.node[family], hostPort + 1)
         sendInit(host.outside, uplink.node[family], hostPort)
         t.equal(await heard.packet, `${containerPort} INIT right sum`)
-        heard.close()
         deleted(pod, conf)
       }),
     )
