@@ -57,7 +57,9 @@ export class RunningAgent {
 
   start(more: readonly string[] = []): this {
     const words = ['agent', ...this.#words, ...more]
-    const child = spawn('nsenter', [`--net=${this.#netns.path}`, executable, ...words], {
+    // A test that is killed takes its agents along.
+    const last = ['setpriv', '--pdeathsig', 'KILL', executable]
+    const child = spawn('nsenter', [`--net=${this.#netns.path}`, ...last, ...words], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { PATH: process.env.PATH },
     })
