@@ -32,7 +32,8 @@ data, peer = s.recvfrom(2048)
 if ':' not in sys.argv[1]: data = data[(data[0] & 15) * 4:]
 port = struct.unpack('>H', data[2:4])[0]
 right = struct.unpack('<I', data[8:12])[0] == crc32c(data[:8] + bytes(4) + data[12:])
-print(port, 'INIT' if data[12] == 1 else 'no INIT', 'right sum' if right else 'wrong sum', flush=True)
+kind = 'INIT' if data[12] == 1 else 'no INIT'
+print(port, kind, 'right sum' if right else 'wrong sum', flush=True)
 `
 
 const inside = (netns: Netns, script: string, ...words: readonly string[]): readonly string[] => [
