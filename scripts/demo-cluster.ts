@@ -227,7 +227,8 @@ async function heal(nodes: readonly Node[]): Promise<readonly Healed[]> {
       healed.push({ what, ms: Math.max(0, (await back).at - began) })
     }
     // Pods' own routes come back as well.
-    await until('the pods of near-1', () => near.netns.ip('route').includes('dev tul'))
+    const ofPods = /^10\.244\.1\.\d+ dev tul[0-9a-f]{11} /gm
+    await until('the pods of near-1', () => near.netns.ip('route').match(ofPods)?.length === 2)
     return healed
   } finally {
     watch.close()

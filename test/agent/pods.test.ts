@@ -127,6 +127,23 @@ for (const { why, words } of damages)
       t.ok(drift.repairs > 0, JSON.stringify(drift))
     }))
 
+test('a pod that came while the agent ran is healed as soon', (t) =>
+  withPods(async ({ netns, agent, pods, ask }) => {
+    const [first] = pods
+    if (!first) throw new Error('no pod')
+    for (const pod of pods) ask('DEL', pod)
+    await until('no pod to be looked at', async () => (await agent.status()).leases.used === 0)
+    for (const pod of pods) ask('ADD', pod)
+    const runs = (await agent.status()).loops.find(({ name }) => name === 'pods')?.runs ?? 0
+    await until('the new pods to be looked at', async () =>
+      (await agent.status()).loops.some((one) => one.name === 'pods' && one.runs > runs),
+    )
+    const before = pictureOf(netns)
+    netns.ip('route', 'flush', 'proto', '116')
+    await until('routes, as before', () => pictureOf(netns) === before)
+    t.equal(pictureOf(netns), before)
+  }))
+
 test('pods that come and go are no drift, and what a DEL takes stays away', (t) =>
   withPods(async ({ netns, agent, pods, ask }) => {
     const [first] = pods
