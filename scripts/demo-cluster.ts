@@ -76,7 +76,8 @@ class Node {
       `route add default via 10.${at}.0.254 dev eth0`,
       `route add default via fd00:${at}::254 dev eth0`,
     ])
-    this.conflist = join(folder, `${wish.name}.conflist`)
+    // A folder each: an agent refuses to stand behind somebody else's network.
+    this.conflist = join(folder, wish.name, '10-tulle.conflist')
     const words = ['--nodes-file', join(folder, 'nodes.yaml'), '--conflist', this.conflist]
     this.agent = new RunningAgent(this.netns, wish.name, words)
   }

@@ -92,10 +92,16 @@ export class RunningAgent {
   }
 
   /** Ready, and nothing left to do. */
-  ready(): Promise<AgentStatus> {
-    return until(`an agent that is ready; it said ${this.#lines.join('\n')}`, async () => {
-      const status = await this.status()
-      return status.ready && status.convergence.pending === undefined ? status : undefined
+  async ready(): Promise<AgentStatus> {
+    let last: AgentStatus | undefined
+    return until('an agent that is ready', async () => {
+      last = await this.status()
+      return last.ready && last.convergence.pending === undefined ? last : undefined
+    }).catch((cause: unknown) => {
+      const { lines } = { lines: this.#lines.join('\n') }
+      throw new Error(`The agent is not ready: ${JSON.stringify(last)}; it said ${lines}`, {
+        cause,
+      })
     })
   }
 
