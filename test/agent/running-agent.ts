@@ -98,10 +98,8 @@ export class RunningAgent {
       last = await this.status()
       return last.ready && last.convergence.pending === undefined ? last : undefined
     }).catch((cause: unknown) => {
-      const { lines } = { lines: this.#lines.join('\n') }
-      throw new Error(`The agent is not ready: ${JSON.stringify(last)}; it said ${lines}`, {
-        cause,
-      })
+      const said = this.#lines.join('\n')
+      throw new Error(`The agent is not ready: ${JSON.stringify(last)}; it said ${said}`, { cause })
     })
   }
 
