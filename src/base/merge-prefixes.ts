@@ -1,5 +1,5 @@
 import { addressBits } from './address.ts'
-import { contains, networkOf, type Prefix } from './prefix.ts'
+import { comparePrefixes, contains, networkOf, type Prefix } from './prefix.ts'
 
 /**
  * The same addresses in the fewest prefixes: none overlaps another, halves of one network are that
@@ -7,7 +7,7 @@ import { contains, networkOf, type Prefix } from './prefix.ts'
  */
 export function mergePrefixes(prefixes: readonly Prefix[]): readonly Prefix[] {
   const merged: Prefix[] = []
-  for (const prefix of prefixes.map(networkOf).sort(byPlace)) {
+  for (const prefix of prefixes.map(networkOf).sort(comparePrefixes)) {
     const last = merged.at(-1)
     // sorted by address, shorter ones first: only the last one can cover this one
     if (last && last.bits <= prefix.bits && contains(last, prefix.address)) continue
@@ -28,12 +28,4 @@ function joinHalves(merged: Prefix[]): void {
     if (!isNext || !isLower || right.address.value !== address.value + half) return
     merged.splice(-2, 2, { address, bits: left.bits - 1 })
   }
-}
-
-function byPlace(left: Prefix, right: Prefix): number {
-  if (left.address.family !== right.address.family)
-    return left.address.family - right.address.family
-  if (left.address.value !== right.address.value)
-    return left.address.value < right.address.value ? -1 : 1
-  return left.bits - right.bits
 }

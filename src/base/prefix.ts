@@ -48,6 +48,15 @@ export function contains(prefix: Prefix, address: Address): boolean {
 export const overlaps = (left: Prefix, right: Prefix): boolean =>
   contains(left, right.address) || contains(right, left.address)
 
+/** For sorting: IPv4 first, then by address, then whoever holds more comes first. */
+export function comparePrefixes(left: Prefix, right: Prefix): number {
+  if (left.address.family !== right.address.family)
+    return left.address.family - right.address.family
+  if (left.address.value !== right.address.value)
+    return left.address.value < right.address.value ? -1 : 1
+  return left.bits - right.bits
+}
+
 export const samePrefix = (left: Prefix, right: Prefix): boolean =>
   left.address.family === right.address.family &&
   left.address.value === right.address.value &&

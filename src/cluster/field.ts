@@ -1,5 +1,5 @@
 import { fieldOf, isObject, shown } from './json-value.ts'
-import { explainFileProblem, type FileProblem } from './nodes-file.ts'
+import type { FileProblem } from './nodes-file.ts'
 
 /**
  * What is not as it should be in one object. `wrong`: an API server would not take it. `refused`:
@@ -48,8 +48,6 @@ function tell({ path, value, problems }: Field, kind: FieldProblem['kind'], acce
   problems.push({ kind, path: path === '' ? 'the object' : path, found, accepted })
   return undefined
 }
-
-export const explainFieldProblem = (problem: FieldProblem): string => explainFileProblem(problem)
 
 /** The items of a list; none of an absent one. */
 export function itemsOf(field: Field): readonly Field[] {

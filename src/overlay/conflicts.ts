@@ -1,5 +1,5 @@
 import { type Address, addressKey, formatAddress } from '../base/address.ts'
-import { contains, formatPrefix, networkOf, type Prefix } from '../base/prefix.ts'
+import { comparePrefixes, contains, formatPrefix, networkOf, type Prefix } from '../base/prefix.ts'
 import { unreachable } from '../base/unreachable.ts'
 import type { ClusterNode } from '../cluster/node.ts'
 
@@ -32,7 +32,7 @@ export function conflictsOf(nodes: readonly ClusterNode[]): readonly Conflict[] 
     .flatMap(({ name, podCIDRs }) =>
       podCIDRs.map((podCIDR): Owned => ({ prefix: networkOf(podCIDR), node: name })),
     )
-    .sort(byPlace)
+    .sort((left, right) => comparePrefixes(left.prefix, right.prefix))
   return [...overlapsIn(owned), ...addressesTwice(sorted), ...addressesInside(sorted, owned)]
 }
 
@@ -132,11 +132,3 @@ function coverOf(address: Address, owned: readonly Owned[]): Owned | undefined {
 
 const startsAfter = ({ address: start }: Prefix, address: Address): boolean =>
   start.family === address.family ? start.value > address.value : start.family > address.family
-
-function byPlace({ prefix: left }: Owned, { prefix: right }: Owned): number {
-  if (left.address.family !== right.address.family)
-    return left.address.family - right.address.family
-  if (left.address.value !== right.address.value)
-    return left.address.value < right.address.value ? -1 : 1
-  return left.bits - right.bits
-}

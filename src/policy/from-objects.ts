@@ -2,10 +2,11 @@ import { decodeCiliumPolicy } from '../cluster/decode-cilium-policy.ts'
 import { decodeNetworkPolicy } from '../cluster/decode-network-policy.ts'
 import { decodeNode } from '../cluster/decode-node.ts'
 import { decodePod } from '../cluster/decode-pod.ts'
-import { type Decoded, explainFieldProblem, type FieldProblem } from '../cluster/field.ts'
+import type { Decoded, FieldProblem } from '../cluster/field.ts'
 import { at, fieldOf, isObject, shown, textOf } from '../cluster/json-value.ts'
 import { decodeNamespace, type Namespace } from '../cluster/namespace.ts'
 import type { ClusterNode } from '../cluster/node.ts'
+import { explainFileProblem } from '../cluster/nodes-file.ts'
 import { type Pod, podKey } from '../cluster/pod.ts'
 import { fromCiliumPolicy } from './from-cilium-policy.ts'
 import { fromNetworkPolicy } from './from-network-policy.ts'
@@ -29,7 +30,7 @@ export type Gathered = {
 
 /** "a.yaml, document 2, NetworkPolicy shop/api: spec.policyTypes[0] is …; accepted: …" */
 export const explainObjectProblem = (problem: ObjectProblem): string =>
-  `${problem.place}, ${problem.object}: ${explainFieldProblem(problem)}` +
+  `${problem.place}, ${problem.object}: ${explainFileProblem(problem)}` +
   (problem.kind === 'refused' ? '; Tulle does no more: what it would allow is not allowed' : '')
 
 type Parts = {

@@ -1,5 +1,5 @@
 import { type Address, addressBytes, addressFromBytes } from '../../base/address.ts'
-import { concat, Reader, Writer } from '../../base/bytes.ts'
+import { concat, Reader } from '../../base/bytes.ts'
 import { type Mac, macFromBytes } from '../../base/mac.ts'
 import { attribute, readAttributes } from '../netlink/attribute.ts'
 import {
@@ -11,17 +11,20 @@ import {
   type Query,
 } from '../netlink/message.ts'
 import type { IfIndex } from './link.ts'
+import {
+  head,
+  NDA_DST,
+  NDA_LLADDR,
+  NUD_PERMANENT,
+  RTM_DELNEIGH,
+  RTM_GETNEIGH,
+  RTM_NEWNEIGH,
+} from './neighbour.ts'
 
 // Forwarding entries of a VXLAN device, "frames to this MAC go to that address": AF_BRIDGE
 // neighbours of the device itself (NTF_SELF), linux/neighbour.h.
-const RTM_NEWNEIGH = 28
-const RTM_DELNEIGH = 29
-const RTM_GETNEIGH = 30
-const NDA_DST = 1
-const NDA_LLADDR = 2
 const AF_BRIDGE = 7
 const NUD_NOARP = 0x40
-const NUD_PERMANENT = 0x80
 const NTF_SELF = 0x02
 
 export type Forwarding = {
@@ -42,7 +45,7 @@ const forwarding = (type: number, flags: number, one: Forwarding): Query => ({
   type,
   flags: NLM_F_REQUEST | NLM_F_ACK | flags,
   body: concat([
-    head(one.link, NUD_PERMANENT | NUD_NOARP, NTF_SELF),
+    head(AF_BRIDGE, one.link, NUD_PERMANENT | NUD_NOARP, NTF_SELF),
     attribute(NDA_LLADDR, one.mac),
     attribute(NDA_DST, addressBytes(one.destination)),
   ]),
@@ -52,12 +55,8 @@ const forwarding = (type: number, flags: number, one: Forwarding): Query => ({
 export const dumpForwarding = (link: IfIndex): Query => ({
   type: RTM_GETNEIGH,
   flags: NLM_F_REQUEST | NLM_F_DUMP,
-  body: head(link, 0, 0),
+  body: head(AF_BRIDGE, link, 0),
 })
-
-/** struct ndmsg (12 bytes): family, three bytes of padding, index, state (u16), flags, type. */
-const head = (link: IfIndex, state: number, flags: number): Uint8Array =>
-  new Writer().u32(AF_BRIDGE).u32(link).u16(state).u8(flags).u8(0).done()
 
 export type ObservedForwarding = Forwarding & { readonly permanent: boolean }
 

@@ -13,15 +13,16 @@ import {
 import { addressFamily } from './address.ts'
 import type { IfIndex } from './link.ts'
 
-const RTM_NEWNEIGH = 28
-const RTM_DELNEIGH = 29
-const RTM_GETNEIGH = 30
+// Neighbours of IP addresses; forwarding.ts has those of MACs, in the same messages.
+export const RTM_NEWNEIGH = 28
+export const RTM_DELNEIGH = 29
+export const RTM_GETNEIGH = 30
 
 // include/uapi/linux/neighbour.h
-const NDA_DST = 1
-const NDA_LLADDR = 2
+export const NDA_DST = 1
+export const NDA_LLADDR = 2
 const NDA_IFINDEX = 8
-const NUD_PERMANENT = 0x80
+export const NUD_PERMANENT = 0x80
 
 export type Neighbour = { readonly link: IfIndex; readonly address: Address; readonly mac: Mac }
 
@@ -56,9 +57,9 @@ export const dumpNeighbours = (of: { readonly link?: IfIndex } = {}): Query => (
   body: concat([head(0, 0, 0), ...(of.link === undefined ? [] : [u32(NDA_IFINDEX, of.link)])]),
 })
 
-/** family, three bytes of padding, index, state (u16), flags, type; linux/neighbour.h. */
-const head = (family: number, link: number, state: number): Uint8Array =>
-  new Writer().u32(family).u32(link).u16(state).u16(0).done()
+/** struct ndmsg (12 bytes): family, three bytes of padding, index, state (u16), flags, type. */
+export const head = (family: number, link: number, state: number, flags = 0): Uint8Array =>
+  new Writer().u32(family).u32(link).u16(state).u8(flags).u8(0).done()
 
 export type ObservedNeighbour = {
   readonly link: IfIndex
