@@ -61,12 +61,13 @@ export class CollectLoop {
     if (gone.length > deletionsMax) this.loop.mark()
   }
 
-  #goneNow({ attachments, isEarlierLife, links }: Leavings): readonly Attachment[] {
+  #goneNow(leavings: Leavings): readonly Attachment[] {
+    const { attachments, isEarlierLife } = leavings
     const now = this.#options.clock.now()
     const before = this.#absent
     this.#absent = new Map(
       attachments
-        .filter(({ link }) => isEarlierLife || !links.has(link))
+        .filter((attachment) => isWithoutPod(attachment, leavings))
         .map((attachment) => {
           const record = JSON.stringify(attachment)
           const known = before.get(nameOf(attachment))
@@ -80,9 +81,13 @@ export class CollectLoop {
     })
   }
 
-  #isStillGone(attachment: Attachment, { attachments, isEarlierLife, links }: Leavings): boolean {
-    const record = attachments.find((one) => nameOf(one) === nameOf(attachment))
+  #isStillGone(attachment: Attachment, leavings: Leavings): boolean {
+    const record = leavings.attachments.find((one) => nameOf(one) === nameOf(attachment))
     const isSame = record !== undefined && JSON.stringify(record) === JSON.stringify(attachment)
-    return isSame && (isEarlierLife || !links.has(attachment.link))
+    return isSame && isWithoutPod(attachment, leavings)
   }
 }
+
+/** At this look: its link is not there, or is of another life than the record. */
+const isWithoutPod = ({ link }: Attachment, { isEarlierLife, links }: Leavings): boolean =>
+  isEarlierLife || !links.has(link)

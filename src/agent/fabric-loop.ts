@@ -153,7 +153,7 @@ export class FabricLoop {
     const refusals = this.#apply(changes)
     if (this.#isFirst) this.#options.onReady()
     this.#isFirst = false
-    findings.tell('peers', unreached(this.#weave.nodes.values()))
+    findings.tell('peers', unreached(this.#weave.troubled.values()))
     if (newsAt !== undefined && changes.length > 0)
       this.#options.onConverged((this.#options.clock.now() - newsAt) / 1000)
     if (refusals.length > 0) throw refusedAll(refusals)

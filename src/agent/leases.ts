@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { contains, formatPrefix, type Prefix } from '../base/prefix.ts'
 import type { LeaseStatus } from '../serve/agent-status.ts'
-import type { Lock } from '../store/database.ts'
+import { type Lock, waitingAtMost } from '../store/database.ts'
 import { LeaseStore } from '../store/lease-store.ts'
 import { poolSize } from './conflist.ts'
 
@@ -44,8 +44,7 @@ export class Leases {
   }
 
   #held() {
-    const lock: Lock = (fd, how) => this.#lock(fd, how, lockWaitMilliseconds)
-    return LeaseStore.use(this.#dataDir, lock, (store) =>
+    return LeaseStore.use(this.#dataDir, waitingAtMost(this.#lock, lockWaitMilliseconds), (store) =>
       store.leases().map(({ address }) => address),
     )
   }

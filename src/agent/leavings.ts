@@ -4,7 +4,7 @@ import { runLater } from '../kernel/later-program.ts'
 import type { Native } from '../kernel/native.ts'
 import type { RouteSocket } from '../kernel/route-socket.ts'
 import { lifeStamp } from '../store/boot.ts'
-import type { Lock } from '../store/database.ts'
+import { waitingAtMost } from '../store/database.ts'
 import { LeaseStore } from '../store/lease-store.ts'
 import type { Leavings } from './collect-loop.ts'
 
@@ -21,7 +21,7 @@ export type Place = {
 export function lookForLeavings({ native, route, dataDir }: Place): Leavings {
   const links = new Set(route.links().map(({ name }) => name))
   if (!existsSync(`${dataDir}/tulle.db`)) return { attachments: [], isEarlierLife: false, links }
-  const lock: Lock = (fd, how) => native.lock(fd, how, lockWaitMilliseconds)
+  const lock = waitingAtMost(native.lock, lockWaitMilliseconds)
   const life = lifeStamp(route.netnsCookie())
   return LeaseStore.use(dataDir, lock, (store) => ({
     attachments: store.attachments(),

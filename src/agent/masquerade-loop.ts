@@ -4,7 +4,7 @@ import { FilterSocket } from '../kernel/filter-socket.ts'
 import type { Native } from '../kernel/native.ts'
 import { clusterPrefixes } from '../overlay/cluster-prefixes.ts'
 import type { OverlayOptions } from '../overlay/options.ts'
-import type { Lock } from '../store/database.ts'
+import { waitingAtMost } from '../store/database.ts'
 import { allHoldings } from '../store/holdings.ts'
 import { LeaseStore } from '../store/lease-store.ts'
 import type { Drift } from './drift.ts'
@@ -69,7 +69,7 @@ export class MasqueradeLoop {
     const wanted = texts.join(' ')
     const isSame = wanted === this.#done
     if (isSame && !this.#isDisturbed && kind === 'marked') return
-    const lock: Lock = (fd, how) => native.lock(fd, how, lockWaitMilliseconds)
+    const lock = waitingAtMost(native.lock, lockWaitMilliseconds)
     const hasChanged = LeaseStore.use(dataDir, lock, (store) => {
       if ((store.cluster.of(owner) ?? []).join(' ') !== wanted) store.cluster.put(owner, texts)
       return setCluster(this.#filter, inside(store), (fill) => fill(allHoldings(store)))

@@ -12,7 +12,7 @@ import type { AgentConfig } from './config.ts'
 import { conflistText } from './conflist.ts'
 import type { Drift } from './drift.ts'
 import type { Findings, Found } from './findings.ts'
-import { Loop, type SharedOptions, sharedOf } from './loop.ts'
+import { Loop, type RunKind, type SharedOptions, sharedOf } from './loop.ts'
 import { conflictFindings, exhaustedRanges, foreignFirst, noPodCIDR } from './node-findings.ts'
 import type { Snapshot } from './snapshot.ts'
 
@@ -61,7 +61,7 @@ export class NodeLoop {
     this.loop = new Loop({
       ...sharedOf(options),
       name: 'node',
-      work: () => this.work(),
+      work: (kind) => this.work(kind),
       gapMilliseconds,
       retryMilliseconds,
       retryMillisecondsMax,
@@ -77,11 +77,13 @@ export class NodeLoop {
     return this.#isReady
   }
 
-  work(): void {
-    const { self, isFabricReady, findings, onReady } = this.#options
+  work(kind: RunKind): void {
+    const { self, isFabricReady, findings, leases, onReady } = this.#options
     const own = self()
     if (!own || !isFabricReady()) return
     this.#watchFolder()
+    // Counting them takes the store's lock: not for every node that changes.
+    if (kind === 'resync') findings.tell('leases', exhaustedRanges(leases(own.podCIDRs)))
     const found = this.#obstacles(own)
     findings.tell('node', found)
     if (found.some(({ severity }) => severity === 'error')) return
@@ -114,7 +116,6 @@ export class NodeLoop {
       ...(own.podCIDRs.length === 0 ? [noPodCIDR(own.name)] : []),
       ...conflicts,
       ...(foreign === undefined ? [] : [foreignFirst(foreign, config.conflist ?? '')]),
-      ...exhaustedRanges(this.#options.leases(own.podCIDRs)),
     ]
   }
 

@@ -5,8 +5,7 @@ import { healingSteps } from '../datapath/healing.ts'
 import { healTables } from '../kernel/filter-healing.ts'
 import type { FilterSocket } from '../kernel/filter-socket.ts'
 import type { RouteSocket } from '../kernel/route-socket.ts'
-import type { Lock } from '../store/database.ts'
-import { StoreBusy } from '../store/database.ts'
+import { type Lock, StoreBusy, waitingAtMost } from '../store/database.ts'
 import { allHoldings } from '../store/holdings.ts'
 import { LeaseStore } from '../store/lease-store.ts'
 import { IFF_UP } from '../wire/rtnl/link.ts'
@@ -78,9 +77,10 @@ export class PodLoop {
   work(): void {
     const { dataDir, lock } = this.#options
     if (!existsSync(`${dataDir}/tulle.db`)) return
-    const brief: Lock = (fd, how) => lock(fd, how, lockWaitMilliseconds)
     try {
-      LeaseStore.use(dataDir, brief, (store) => this.#heal(store))
+      LeaseStore.use(dataDir, waitingAtMost(lock, lockWaitMilliseconds), (store) =>
+        this.#heal(store),
+      )
     } catch (refusal) {
       if (!(refusal instanceof StoreBusy)) throw refusal
       this.loop.mark()

@@ -1,11 +1,11 @@
 import { readFileSync } from 'node:fs'
 import type { ClusterNode } from '../cluster/node.ts'
-import { podMtuBytes } from '../overlay/device.ts'
+import { podMtuBytes as podMtuOf } from '../overlay/device.ts'
 import type { Self } from '../overlay/fabric.ts'
 import type { OverlayOptions } from '../overlay/options.ts'
-import type { Woven } from '../overlay/peer.ts'
+import type { Way, Woven } from '../overlay/peer.ts'
 import { parseChecksumErrors, probePort } from '../overlay/probe.ts'
-import { type ProbeView, peerOf, selfEnds } from '../overlay/probe-view.ts'
+import { type ProbePeer, type ProbeView, peerOf, selfEnds } from '../overlay/probe-view.ts'
 import type { ProbeStatus } from '../serve/agent-status.ts'
 import { type OpenProbeSocket, openProbeSocket } from '../serve/probe-socket.ts'
 import type { Clock } from './clock.ts'
@@ -36,12 +36,18 @@ const settleMilliseconds = 1_000
 /** The same of more nodes is one finding: what they have in common is here, or in between. */
 const alikeMax = 5
 
+/** Nodes, ways and this node's own place are values: the same one says the same. */
+type Made = { readonly of: Parameters<typeof peerOf>[1]; readonly peer: ProbePeer }
+const noWays: readonly Way[] = []
+
 /** The underlay self-test as a part of the agent: what it knows of nodes goes in, findings out. */
 export class SelfTest {
   readonly #options: SelfTestOptions
   readonly #loop: ProbeLoop
   readonly #statuses = new Map<string, ProbeStatus>()
   readonly #found = new Map<string, readonly Found[]>()
+  /** Of thousands of nodes few change at a time. */
+  readonly #peers = new WeakMap<ClusterNode, Made>()
   #cancelUpdate: (() => void) | undefined
   #running: Promise<void> | undefined
 
@@ -99,19 +105,26 @@ export class SelfTest {
     const { overlay, snapshot, fabric } = this.#options
     const { self, weave } = fabric
     if (!self) return undefined
-    const mtuBytes = podMtuBytes(self, overlay)
+    const podMtuBytes = podMtuOf(self, overlay)
     const others = [...snapshot.nodes.values()].filter(
       (node) => node.name !== self.name && !node.flannel,
     )
     return {
       name: self.name,
       ends: selfEnds(self),
-      peers: others.map((node) => {
-        const ways = weave.nodes.get(node.name)?.ways ?? []
-        return peerOf(node, { self, ways, podMtuBytes: mtuBytes })
-      }),
+      peers: others.map((node) =>
+        this.#peerOf(node, { self, ways: weave.nodes.get(node.name)?.ways ?? noWays, podMtuBytes }),
+      ),
       numbers: { vni: overlay.vni, port: overlay.port, probePort },
     }
+  }
+
+  #peerOf(node: ClusterNode, of: Made['of']): ProbePeer {
+    const known = this.#peers.get(node)
+    if (known && known.of.self === of.self && known.of.ways === of.ways) return known.peer
+    const peer = peerOf(node, of)
+    this.#peers.set(node, { of, peer })
+    return peer
   }
 
   #take({ peer, status, diagnoses }: ProbeReport): void {

@@ -13,6 +13,8 @@ export class Weave {
   readonly #nodes = new Map<string, Woven>()
   readonly #wanted = new Map<string, FabricEntry>()
   readonly #owners = new Map<string, string>()
+  /** Those of the nodes that have a problem; asked for after every change. */
+  readonly #troubled = new Map<string, Woven>()
   /** Keys that more than one node claims: all of their claims. */
   readonly #contested = new Map<string, readonly Claim[]>()
 
@@ -25,11 +27,16 @@ export class Weave {
     return this.#nodes
   }
 
+  get troubled(): ReadonlyMap<string, Woven> {
+    return this.#troubled
+  }
+
   /** In the place of what the node of this name had. The keys that this may have changed. */
   put(woven: Woven): ReadonlySet<string> {
     const touched = this.#forget(woven.name)
     if (woven.entries.length > 0 || woven.ways.length > 0 || woven.problem !== undefined)
       this.#nodes.set(woven.name, woven)
+    if (woven.problem !== undefined) this.#troubled.set(woven.name, woven)
     for (const entry of woven.entries) {
       const key = keyOf(entry)
       touched.add(key)
@@ -54,6 +61,7 @@ export class Weave {
       )
     }
     this.#nodes.delete(name)
+    this.#troubled.delete(name)
     return touched
   }
 

@@ -7,6 +7,12 @@ export type Lock = (fd: number, how: number, limitMilliseconds: number) => numbe
 
 export const LOCK_EX = 2
 
+/** The same lock for somebody who comes again anyway: ADDs and DELs go first. */
+export const waitingAtMost =
+  (lock: Lock, milliseconds: number): Lock =>
+  (fd, how) =>
+    lock(fd, how, milliseconds)
+
 /**
  * 200 pods that start at once hold the lock 2 ms each; past this somebody sits on it, and the
  * runtime should ask again.
