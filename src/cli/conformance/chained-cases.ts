@@ -1,6 +1,7 @@
-import { isAtLeast } from '../../cni/version.ts'
-import { isJson, type Json, refused, told } from './answers.ts'
+import { afterAdd } from './after-add.ts'
+import { isJson, type Json, refused, succeeded } from './answers.ts'
 import type { Case, Findings } from './case.ts'
+import { withPrevious } from './del-cases.ts'
 import { destinationsOf, ipsOf } from './shape.ts'
 
 const chained = { basis: 'specification', scope: 'versions', kinds: ['chained'] } as const
@@ -20,16 +21,12 @@ export const chainedCases: readonly Case[] = [
     ...chained,
     name: 'result-passed-on',
     text: 'ADD answers with all that the plugin before it has told',
-    examine: ({ bench, version }): Findings => {
-      const conf = bench.conf(version)
-      const pod = bench.makePod(conf)
-      const { ran, result } = bench.add(pod, conf)
-      if (!result) return [`ADD: ${told(ran)}`]
+    examine: afterAdd(({ pod, result }) => {
       const parts = partsOf(result)
       return partsOf(pod.previous ?? {})
         .filter((part) => !parts.includes(part))
         .map((part) => `${part} of prevResult is not in the result`)
-    },
+    }),
   },
   {
     ...chained,
@@ -48,15 +45,9 @@ export const chainedCases: readonly Case[] = [
     ...chained,
     name: 'del-link-gone',
     text: 'DEL succeeds where the interface is gone already',
-    examine: ({ bench, version }): Findings => {
-      const conf = bench.conf(version)
-      const pod = bench.makePod(conf)
-      const { ran, result } = bench.add(pod, conf)
-      if (!result) return [`ADD: ${told(ran)}`]
+    examine: afterAdd(({ bench, conf, pod, result }) => {
       pod.socket.deleteLink(bench.subject.ifname)
-      const previous = isAtLeast(version, '0.4.0') ? { prevResult: result } : {}
-      const gone = bench.call('DEL', pod, { ...conf, ...previous })
-      return gone.code === 0 ? [] : [`DEL: ${told(gone)}`]
-    },
+      return succeeded('DEL', bench.call('DEL', pod, withPrevious(conf, result)))
+    }),
   },
 ]

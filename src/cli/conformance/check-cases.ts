@@ -1,5 +1,6 @@
 import { parsePrefix } from '../../base/prefix.ts'
 import { deleteAddress } from '../../wire/rtnl/address.ts'
+import { afterAdd } from './after-add.ts'
 import { type Json, refused, silent, told } from './answers.ts'
 import { ifname, type Pod } from './bench.ts'
 import type { Basis, Case, Findings } from './case.ts'
@@ -16,16 +17,12 @@ const tampered = ({ name, text, basis = 'specification' }: Told, tamper: Tamper)
   scope: 'versions',
   since: '0.4.0',
   kinds: ['interface'],
-  examine: ({ bench, version }) => {
-    const conf = bench.conf(version)
-    const pod = bench.makePod(conf)
-    const { ran, result } = bench.add(pod, conf)
-    if (!result) return [`ADD: ${told(ran)}`]
+  examine: afterAdd(({ bench, conf, pod, result }) => {
     const before = silent('CHECK before', bench.call('CHECK', pod, { ...conf, prevResult: result }))
     if (before.length > 0) return before
     tamper(pod, result)
     return refused('CHECK after', bench.call('CHECK', pod, { ...conf, prevResult: result }))
-  },
+  }),
 })
 
 function removeAddress(pod: Pod, result: Json): void {
@@ -43,13 +40,9 @@ export const checkCases: readonly Case[] = [
     basis: 'specification',
     scope: 'versions',
     since: '0.4.0',
-    examine: ({ bench, version }): Findings => {
-      const conf = bench.conf(version)
-      const pod = bench.makePod(conf)
-      const { ran, result } = bench.add(pod, conf)
-      if (!result) return [`ADD: ${told(ran)}`]
-      return silent('CHECK', bench.call('CHECK', pod, { ...conf, prevResult: result }))
-    },
+    examine: afterAdd(({ bench, conf, pod, result }) =>
+      silent('CHECK', bench.call('CHECK', pod, { ...conf, prevResult: result })),
+    ),
   },
   {
     name: 'check-too-old',
@@ -57,14 +50,10 @@ export const checkCases: readonly Case[] = [
     basis: 'runtimes',
     scope: 'versions',
     until: '0.3.1',
-    examine: ({ bench, version }): Findings => {
-      const conf = bench.conf(version)
-      const pod = bench.makePod(conf)
-      const { ran, result } = bench.add(pod, conf)
-      if (!result) return [`ADD: ${told(ran)}`]
+    examine: afterAdd(({ bench, conf, pod, result }) => {
       const answer = bench.call('CHECK', pod, { ...conf, prevResult: result })
       return refused('CHECK', answer, { codes: [1] })
-    },
+    }),
   },
   {
     name: 'check-no-previous',
