@@ -1,4 +1,5 @@
-import { type Attachment, nameOf } from '../datapath/attachment.ts'
+import { nameOf } from '../datapath/attachment.ts'
+import type { Remains } from '../datapath/gone.ts'
 import { Loop, type SharedOptions, sharedOf } from './loop.ts'
 
 /**
@@ -13,27 +14,27 @@ const retryMillisecondsMax = 120_000
 /** Each takes a process some 30 ms; the rest waits for the next run. */
 const deletionsMax = 20
 
+/** What looks like a gone pod's, with all that is on record of it. */
+export type Leaving = Remains & { readonly record: string }
 export type Leavings = {
-  readonly attachments: readonly Attachment[]
-  /** Of a boot before this one, or of another network namespace: none of them lives. */
-  readonly isEarlierLife: boolean
-  /** Names of the host's links. */
-  readonly links: ReadonlySet<string>
+  readonly remains: readonly Leaving[]
+  /** Networks whose leases are files too. */
+  readonly filed: ReadonlySet<string>
 }
 
 export type CollectLoopOptions = SharedOptions & {
   readonly look: () => Leavings
   /** DEL, as the runtime should have called it. */
-  readonly del: (attachment: Attachment) => Promise<void>
-  readonly onCollected: (attachment: Attachment) => void
+  readonly del: (remains: Remains, filed: ReadonlySet<string>) => Promise<void>
+  readonly onCollected: (remains: Remains) => void
 }
 
 /** Takes away what pods left whose runtime never said DEL, one at a time. */
 export class CollectLoop {
   readonly loop: Loop
   readonly #options: CollectLoopOptions
-  /** Records without a link: what they said, and since when. */
-  #absent = new Map<string, { readonly record: string; readonly since: number }>()
+  /** Since when they have looked so. */
+  #absent = new Map<string, { readonly leaving: Leaving; readonly since: number }>()
 
   constructor(options: CollectLoopOptions) {
     this.#options = options
@@ -51,43 +52,34 @@ export class CollectLoop {
   async work(): Promise<void> {
     const { look, del, onCollected } = this.#options
     const gone = this.#goneNow(look())
-    for (const attachment of gone.slice(0, deletionsMax)) {
+    for (const leaving of gone.slice(0, deletionsMax)) {
       // Meanwhile others were waited for: it may live again.
-      if (!this.#isStillGone(attachment, look())) continue
-      await del(attachment)
-      onCollected(attachment)
-      this.#absent.delete(nameOf(attachment))
+      const { remains, filed } = look()
+      if (!remains.some((one) => isSame(one, leaving))) continue
+      await del(leaving, filed)
+      onCollected(leaving)
+      this.#absent.delete(nameOf(leaving))
     }
     if (gone.length > deletionsMax) this.loop.mark()
   }
 
-  #goneNow(leavings: Leavings): readonly Attachment[] {
-    const { attachments, isEarlierLife } = leavings
+  #goneNow({ remains }: Leavings): readonly Leaving[] {
     const now = this.#options.clock.now()
     const before = this.#absent
     this.#absent = new Map(
-      attachments
-        .filter((attachment) => isWithoutPod(attachment, leavings))
-        .map((attachment) => {
-          const record = JSON.stringify(attachment)
-          const known = before.get(nameOf(attachment))
-          const since = known?.record === record ? known.since : now
-          return [nameOf(attachment), { record, since }]
-        }),
+      remains.map((leaving) => {
+        const known = before.get(nameOf(leaving))
+        const since = known && isSame(known.leaving, leaving) ? known.since : now
+        return [nameOf(leaving), { leaving, since }]
+      }),
     )
-    return attachments.filter((attachment) => {
-      const since = this.#absent.get(nameOf(attachment))?.since
-      return since !== undefined && (isEarlierLife || now - since >= absenceMilliseconds)
-    })
-  }
-
-  #isStillGone(attachment: Attachment, leavings: Leavings): boolean {
-    const record = leavings.attachments.find((one) => nameOf(one) === nameOf(attachment))
-    const isSame = record !== undefined && JSON.stringify(record) === JSON.stringify(attachment)
-    return isSame && isWithoutPod(attachment, leavings)
+    return [...this.#absent.values()]
+      .filter(({ leaving, since }) => isSure(leaving) || now - since >= absenceMilliseconds)
+      .map(({ leaving }) => leaving)
   }
 }
 
-/** At this look: its link is not there, or is of another life than the record. */
-const isWithoutPod = ({ link }: Attachment, { isEarlierLife, links }: Leavings): boolean =>
-  isEarlierLife || !links.has(link)
+const isSame = (left: Leaving, right: Leaving): boolean =>
+  nameOf(left) === nameOf(right) && left.record === right.record
+
+const isSure = ({ why }: Remains): boolean => why === 'earlier-boot'

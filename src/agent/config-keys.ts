@@ -2,6 +2,7 @@ import { type Address, parseAddress } from '../base/address.ts'
 import { networkOf, type Prefix, parsePrefix, samePrefix } from '../base/prefix.ts'
 import { type RouteMode, routeModes } from '../cluster/node.ts'
 import { isNodeName } from '../cluster/node-name.ts'
+import { defaultConfDir, defaultDataDir } from '../store/places.ts'
 
 // The keys of agent.yaml, which are the flags of `tulle agent` as well: "clusterCIDRs" is
 // "--cluster-cidrs". One table reads both, and is the help.
@@ -165,7 +166,7 @@ export const keys: { readonly [Name in RawKey]: Key<RawConfig[Name]> } = {
   flannelCompat: yes('flannel-compat', "read and write Flannel's annotations", false),
   conflist: {
     flag: 'conflist',
-    fallback: '/etc/cni/net.d/10-tulle.conflist',
+    fallback: `${defaultConfDir}/10-tulle.conflist`,
     placeholder: 'FILE',
     text: 'the network list ("": none, nothing is installed)',
     accepted: 'an absolute path that ends in .conflist, or ""',
@@ -176,8 +177,8 @@ export const keys: { readonly [Name in RawKey]: Key<RawConfig[Name]> } = {
     },
   },
   binDir: folder('bin-dir', 'where the runtime looks for plugins', '/opt/cni/bin'),
-  dataDir: folder('data-dir', 'of the leases', '/var/lib/cni/tulle'),
-  stateDir: folder('state-dir', 'of the last known nodes', '/var/lib/cni/tulle'),
+  dataDir: folder('data-dir', 'of the leases', defaultDataDir),
+  stateDir: folder('state-dir', 'of the last known nodes', defaultDataDir),
   runDir: folder('run-dir', 'of the socket that "tulle status" asks', '/run/tulle'),
   metrics: {
     flag: 'metrics',

@@ -1,5 +1,6 @@
 import type { Family } from '../base/address.ts'
 import { formatPrefix, type Prefix } from '../base/prefix.ts'
+import { defaultDataDir } from '../store/places.ts'
 
 export type ConflistWish = {
   readonly podCIDRs: readonly Prefix[]
@@ -7,8 +8,6 @@ export type ConflistWish = {
   readonly ipMasq: boolean
   readonly dataDir: string
 }
-
-export const defaultDataDir = '/var/lib/cni/tulle'
 
 /**
  * The network list of this node (CNI 1.0.0, which every runtime of today reads): one range set a

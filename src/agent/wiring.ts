@@ -1,3 +1,4 @@
+import { dirname } from 'node:path'
 import type { NodeNews } from '../cluster/node-feed.ts'
 import type { KernelWatch } from '../kernel/event-stream.ts'
 import { FabricSocket } from '../kernel/fabric-socket.ts'
@@ -5,6 +6,7 @@ import { RouteSocket } from '../kernel/route-socket.ts'
 import type { KubeClient } from '../kube/client.ts'
 import type { AgentStatus } from '../serve/agent-status.ts'
 import { AgentMetrics } from '../serve/metrics.ts'
+import { defaultConfDir } from '../store/places.ts'
 import { CollectLoop } from './collect-loop.ts'
 import { Drift } from './drift.ts'
 import { FabricLoop } from './fabric-loop.ts'
@@ -233,11 +235,14 @@ export class Agent {
 
   #makeCollect(settings: LoopSettings): CollectLoop {
     const { config, native, log } = this.#parts
-    const place = { native, route: this.#route, dataDir: config.dataDir }
+    const { dataDir, binDir, conflist } = config
+    const place = { native, route: this.#route, dataDir }
+    const confDir = conflist === undefined ? defaultConfDir : dirname(conflist)
     return new CollectLoop({
       ...settings,
       look: () => lookForLeavings(place),
-      del: (attachment) => runDel(process.execPath, attachment, config),
+      del: (remains, filed) =>
+        runDel(remains, { executable: process.execPath, dataDir, binDir, confDir, filed }),
       onCollected: ({ container, ifname, link }) =>
         log.info({ container, ifname, link }, 'collected what a gone pod left'),
     })

@@ -15,8 +15,7 @@ import {
 } from './doctor/kernel-checks.ts'
 import { leftovers, mtus, tunnelClash, tunnelDevices, tunnelMacs } from './doctor/link-checks.ts'
 import { gonePods, pools, storeLife } from './doctor/store-checks.ts'
-import { dataDirOption } from './leases.ts'
-import { confDirOption } from './network-lists.ts'
+import { confDirOption, dataDirOption } from './leases.ts'
 import { formatColumns, paint, type Style } from './table.ts'
 
 /** In the order in which they are shown: from the ground up. */

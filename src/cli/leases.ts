@@ -2,14 +2,21 @@ import { existsSync } from 'node:fs'
 import { RouteSocket } from '../kernel/route-socket.ts'
 import { lifeStamp } from '../store/boot.ts'
 import { LeaseStore } from '../store/lease-store.ts'
+import { defaultConfDir, defaultDataDir } from '../store/places.ts'
 import { type Desk, type Option, requiredText, ToolFault } from './command.ts'
 
-export const defaultDataDir = '/var/lib/cni/tulle'
 export const dataDirOption: Option = {
   type: 'string',
   value: 'DIR',
   default: defaultDataDir,
   text: 'where the store is: ipam.dataDir of the network',
+}
+
+export const confDirOption: Option = {
+  type: 'string',
+  value: 'DIR',
+  default: defaultConfDir,
+  text: 'where the runtime looks for networks',
 }
 
 /** The store, locked while `use` works on it; a store that is not there is not made. */

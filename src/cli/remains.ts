@@ -1,12 +1,13 @@
 import { existsSync } from 'node:fs'
-import { type Remains, remainsIn, type Sight } from '../datapath/gone.ts'
+import { type Remains, remainsIn } from '../datapath/gone.ts'
 import { containersAtWork } from '../kernel/cni-calls.ts'
 import { runProgram } from '../kernel/program.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
-import { lifeStamp } from '../store/boot.ts'
+import { lifeOf, lifeStamp } from '../store/boot.ts'
+import { delConfOf, pluginFolders } from '../store/del-conf.ts'
+import { recordsIn } from '../store/records.ts'
 import { type Desk, requiredText, ToolFault } from './command.ts'
-import { defaultDataDir, withStore } from './leases.ts'
-import { confIn, dataDirIn, type PluginConf, readNetworkLists } from './network-lists.ts'
+import { withStore } from './leases.ts'
 
 /** One look at the store and at the kernel. */
 export type Look = {
@@ -26,33 +27,17 @@ export function lookForRemains(desk: Desk): Look {
     const busy = containersAtWork()
     return withStore(desk, (store) => {
       const isEarlierBoot = refuseElsewhere(store.meta('life'), lifeStamp(host.netnsCookie()))
-      const attachments = store.attachments()
-      const extras = store.extras.all()
-      const holders = store.leases()
-      const networks = new Set(
-        [...attachments, ...extras, ...holders].map(({ network }) => network),
-      )
-      const delegates = [...networks].flatMap((network) => store.delegates.all(network))
-      const sight: Sight = { attachments, extras, delegates, holders, links, busy, isEarlierBoot }
-      const isFiled = (name: string): boolean =>
-        store.meta(`adopted ${dataDir}/${name}`) !== undefined
+      const records = recordsIn(store, dataDir)
+      const { attachments, extras, holders, filed } = records
       return {
-        remains: remainsIn(sight),
+        remains: remainsIn({ ...records, links, busy, isEarlierBoot }),
         records: attachments.length + extras.length + holders.length,
-        filed: new Set([...networks].filter(isFiled)),
+        filed,
       }
     })
   } finally {
     host.close()
   }
-}
-
-/** Whose life the records are of: only in this one do links tell who lives. */
-export type Life = 'this' | 'earlier-boot' | 'elsewhere'
-
-export function lifeOf(known: string | undefined, now: string): Life {
-  if (known === undefined || known === now) return 'this'
-  return known.split(' ')[0] === now.split(' ')[0] ? 'elsewhere' : 'earlier-boot'
 }
 
 /** True after a boot. From another network namespace every pod would look as if it were gone. */
@@ -74,11 +59,13 @@ export type Removal = {
 /** Takes it away as a runtime would: this executable's own DEL, by each name that has a share. */
 export function takeAway(desk: Desk, remains: Remains, { filed }: Look): Removal {
   const { network, container, ifname } = remains
+  const dataDir = requiredText(desk, 'data-dir', 'DIR')
+  const confDir = requiredText(desk, 'conf-dir', 'DIR')
   const refusals = remains.plugins.flatMap((plugin) => {
-    const { type, ...conf } = confOf(desk, { plugin, network, filed })
+    const conf = delConfOf({ plugin, network, dataDir, confDir, filed })
     const { code, stdout } = runProgram(
       process.execPath,
-      JSON.stringify({ ...conf, type }),
+      JSON.stringify(conf),
       {
         PATH: process.env.PATH ?? '',
         CNI_COMMAND: 'DEL',
@@ -86,36 +73,9 @@ export function takeAway(desk: Desk, remains: Remains, { filed }: Look): Removal
         CNI_IFNAME: ifname,
         CNI_PATH: pluginFolders.filter((folder) => existsSync(folder)).join(':'),
       },
-      type,
+      conf.type,
     )
-    return code === 0 ? [] : [`DEL by ${type}: ${stdout.trim() || `exit code ${code}`}`]
+    return code === 0 ? [] : [`DEL by ${conf.type}: ${stdout.trim() || `exit code ${code}`}`]
   })
   return refusals.length === 0 ? { remains } : { remains, refusal: refusals.join('; ') }
-}
-
-/** For an external IPAM plugin, and for what flannel handed to a plugin that is not ours. */
-const pluginFolders = ['/opt/cni/bin', '/usr/lib/cni']
-
-type Asked = {
-  readonly plugin: string
-  readonly network: string
-  readonly filed: ReadonlySet<string>
-}
-
-/**
- * The network's own, where the node still has it: an external IPAM plugin is then told too. Else as
- * much as DEL needs, which finds the rest on record.
- */
-function confOf(desk: Desk, { plugin, network, filed }: Asked): PluginConf {
-  const dataDir = requiredText(desk, 'data-dir', 'DIR')
-  const own = confIn(readNetworkLists(requiredText(desk, 'conf-dir', 'DIR')), { plugin, network })
-  const { prevResult: _, ...kept } = own ?? { type: plugin }
-  if (own && (dataDirIn(own) ?? defaultDataDir) === dataDir) return kept
-  const conf = { cniVersion: '1.0.0', name: network, type: plugin }
-  // With ipam.dataDir host-local's files are in that folder too; without, in its own default.
-  if (filed.has(network)) return { ...conf, ipam: { type: 'host-local', dataDir } }
-  const ipam = { type: 'host-local' }
-  return plugin === 'flannel'
-    ? { ...conf, ipam, delegate: { type: 'bridge', dataDir } }
-    : { ...conf, ipam, dataDir }
 }

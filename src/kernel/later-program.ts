@@ -8,6 +8,8 @@ export type Ended = {
 }
 
 export type LaterRun = {
+  /** argv[0]. */
+  readonly name: string
   readonly input: string
   readonly env: NodeJS.ProcessEnv
   /** It is killed then. */
@@ -20,10 +22,15 @@ const outputCharactersMax = 64 * 1024
 /** Runs a program to its end while others go on; one that can't be started is a rejection. */
 export function runLater(
   file: string,
-  { input, env, limitMilliseconds }: LaterRun,
+  { name, input, env, limitMilliseconds }: LaterRun,
 ): Promise<Ended> {
   return new Promise((resolve, reject) => {
-    const child = spawn(file, [], { env, timeout: limitMilliseconds, killSignal: 'SIGKILL' })
+    const child = spawn(file, [], {
+      argv0: name,
+      env,
+      timeout: limitMilliseconds,
+      killSignal: 'SIGKILL',
+    })
     const texts = { stdout: '', stderr: '' }
     for (const name of ['stdout', 'stderr'] as const) {
       child[name].setEncoding('utf8')

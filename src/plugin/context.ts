@@ -8,6 +8,7 @@ import type { Native } from '../kernel/native.ts'
 import { errno, KernelRefusal } from '../kernel/refusal.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
 import { LeaseStore } from '../store/lease-store.ts'
+import { defaultDataDir } from '../store/places.ts'
 import { configFor } from './called.ts'
 import type { Overlay } from './overlay-config.ts'
 import { printNote } from './streams.ts'
@@ -55,8 +56,6 @@ export function readCall(called: Called, environment: Environment, input: string
     note: printNote,
   }
 }
-
-const defaultDataDir = '/var/lib/cni/tulle'
 
 /**
  * Where the store of this network is; host-local's own default is only adopted from, never written

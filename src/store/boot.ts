@@ -10,6 +10,14 @@ export function lifeStamp(netnsCookie: bigint | undefined): string {
   return `${bootId} ${netnsCookie ?? 'unknown'}`
 }
 
+/** Whose life the records are of: only in this one do links tell who lives. */
+export type Life = 'this' | 'earlier-boot' | 'elsewhere'
+
+export function lifeOf(known: string | undefined, now: string): Life {
+  if (known === undefined || known === now) return 'this'
+  return known.split(' ')[0] === now.split(' ')[0] ? 'elsewhere' : 'earlier-boot'
+}
+
 /** When the machine came up, in milliseconds since 1970 (btime of /proc/stat, whole seconds). */
 export function bootMilliseconds(): number {
   const line = /^btime (\d+)$/m.exec(readFileSync('/proc/stat', 'utf8'))

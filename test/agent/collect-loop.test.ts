@@ -1,22 +1,15 @@
 import { test } from 'tap'
-import { CollectLoop, type Leavings } from '../../src/agent/collect-loop.ts'
-import type { Attachment } from '../../src/datapath/attachment.ts'
+import { CollectLoop, type Leaving, type Leavings } from '../../src/agent/collect-loop.ts'
 import { FakeClock } from './fake-clock.ts'
 
-const attachment = (container: string, address = '10.244.0.5'): Attachment => ({
+const leaving = (container: string, address = '10.244.0.5'): Leaving => ({
   network: 'tulle',
   container,
   ifname: 'eth0',
-  mode: 'routed',
+  plugins: ['tulle'],
   link: `tul-${container}`,
-  mtuBytes: 1500,
-  podMac: '',
-  hostMac: '',
-  bridge: null,
-  ips: [{ address, subnetBits: 24, gateway: null }],
-  routes: [],
-  masqueradeExcept: null,
-  spoofCheck: true,
+  why: 'no-link',
+  record: address,
 })
 
 function collecting(world: { now: Leavings }, onDel: (name: string) => void = () => undefined) {
@@ -30,8 +23,8 @@ function collecting(world: { now: Leavings }, onDel: (name: string) => void = ()
     del: async ({ container }) => {
       onDel(container)
       deleted.push(container)
-      const attachments = world.now.attachments.filter((one) => one.container !== container)
-      world.now = { ...world.now, attachments }
+      const remains = world.now.remains.filter((one) => one.container !== container)
+      world.now = { ...world.now, remains }
     },
     onCollected: () => undefined,
   })
@@ -39,14 +32,10 @@ function collecting(world: { now: Leavings }, onDel: (name: string) => void = ()
   return { clock, deleted, collect }
 }
 
-const seen = (attachments: readonly Attachment[], ...links: readonly string[]): Leavings => ({
-  attachments,
-  isEarlierLife: false,
-  links: new Set(links),
-})
+const seen = (...remains: readonly Leaving[]): Leavings => ({ remains, filed: new Set() })
 
-test('a record without a link is collected once it has been so for 30 s', async (t) => {
-  const world = { now: seen([attachment('a'), attachment('b')], 'tul-a') }
+test('what looks gone is collected once it has been so for 30 s', async (t) => {
+  const world = { now: seen(leaving('b')) }
   const { clock, deleted } = collecting(world)
   await clock.pass(29_000)
   t.same(deleted, [])
@@ -55,21 +44,21 @@ test('a record without a link is collected once it has been so for 30 s', async 
 })
 
 test('a link that comes within that time saves it: an ADD was at work', async (t) => {
-  const world = { now: seen([attachment('a')]) }
+  const world = { now: seen(leaving('a')) }
   const { clock, deleted } = collecting(world)
   await clock.pass(20_000)
-  world.now = seen([attachment('a')], 'tul-a')
+  world.now = seen()
   await clock.pass(15_000)
-  world.now = seen([attachment('a')])
+  world.now = seen(leaving('a'))
   await clock.pass(29_000)
   t.same(deleted, [], 'and its time counts anew')
 })
 
 test('another record under the same name is another pod', async (t) => {
-  const world = { now: seen([attachment('a')]) }
+  const world = { now: seen(leaving('a')) }
   const { clock, deleted } = collecting(world)
   await clock.pass(20_000)
-  world.now = seen([attachment('a', '10.244.0.6')])
+  world.now = seen(leaving('a', '10.244.0.6'))
   await clock.pass(25_000)
   t.same(deleted, [])
   await clock.pass(30_000)
@@ -77,23 +66,23 @@ test('another record under the same name is another pod', async (t) => {
 })
 
 test('one that lives again while another is taken away is spared', async (t) => {
-  const world = { now: seen([attachment('a'), attachment('b')]) }
+  const world = { now: seen(leaving('a'), leaving('b')) }
   const { clock, deleted } = collecting(world, (name) => {
-    if (name === 'a') world.now = { ...world.now, links: new Set(['tul-b']) }
+    if (name === 'a') world.now = seen(leaving('a'))
   })
   await clock.pass(60_000)
   t.same(deleted, ['a'])
 })
 
-test('records of an earlier life are collected at once, link or not', async (t) => {
-  const world = { now: { ...seen([attachment('a')], 'tul-a'), isEarlierLife: true } }
+test('records of an earlier boot are collected at once', async (t) => {
+  const world = { now: seen({ ...leaving('a'), why: 'earlier-boot' }) }
   const { clock, deleted } = collecting(world)
   await clock.pass(100)
   t.same(deleted, ['a'])
 })
 
 test('many are taken in turns, one at a time', async (t) => {
-  const world = { now: seen(Array.from({ length: 45 }, (_, at) => attachment(`p${at}`))) }
+  const world = { now: seen(...Array.from({ length: 45 }, (_, at) => leaving(`p${at}`))) }
   const { clock, deleted, collect } = collecting(world)
   await clock.pass(31_000)
   t.equal(deleted.length, 20)

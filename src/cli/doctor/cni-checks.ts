@@ -1,4 +1,4 @@
-import type { BrokenList, NetworkList } from '../network-lists.ts'
+import type { BrokenList, NetworkList } from '../../store/network-lists.ts'
 import { type Check, type Examined, error, listed, ok, unknown, warning } from './check.ts'
 import type { Facts } from './facts.ts'
 

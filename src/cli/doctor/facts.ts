@@ -2,10 +2,10 @@ import type { Address } from '../../base/address.ts'
 import type { Remains } from '../../datapath/gone.ts'
 import type { Listener } from '../../datapath/host-ports.ts'
 import type { Lease } from '../../store/book.ts'
+import type { BrokenList, NetworkList } from '../../store/network-lists.ts'
 import type { Link } from '../../wire/rtnl/observed-link.ts'
 import type { AgentAnswer } from '../agent-client.ts'
 import type { FabricView } from '../kernel-view.ts'
-import type { BrokenList, NetworkList } from '../network-lists.ts'
 
 /** What was asked and not answered: why, in words. */
 export type Unseen = { readonly unseen: string }

@@ -1,12 +1,4 @@
 import { readdirSync, readFileSync } from 'node:fs'
-import type { Option } from './command.ts'
-
-export const confDirOption: Option = {
-  type: 'string',
-  value: 'DIR',
-  default: '/etc/cni/net.d',
-  text: 'where the runtime looks for networks',
-}
 
 export type PluginConf = Readonly<Record<string, unknown>> & { readonly type: string }
 
