@@ -115,7 +115,7 @@ const asNetworkPolicy = fc.tuple(place, networkPolicy).map(
       np(`${where}/p${index}`, spec),
 )
 const mode = fc.constantFrom(undefined, undefined, undefined, undefined, 'audit', 'enforce')
-const asAny = fc
+export const asAny = fc
   .tuple(
     fc.oneof(
       asNetworkPolicy,
@@ -158,7 +158,7 @@ export const pods = fc
   .tuple(podParts, podParts, podParts, podParts)
   .map((all) => all.map((parts, index) => podOf(parts, index)))
 
-type Parts = typeof podParts extends fc.Arbitrary<infer Value> ? Value : never
+export type Parts = typeof podParts extends fc.Arbitrary<infer Value> ? Value : never
 
 /** Of namespace x or y in turn. */
 export function podOf({ labels: own, node, http, account, ...is }: Parts, index: number) {
