@@ -50,15 +50,15 @@ export class StandInAgent {
     if (refused.length > 0) throw new Error(`Cannot put verdicts: ${JSON.stringify(refused)}`)
   }
 
-  /** As when its process ends. */
-  unlock(): void {
+  /** As when its process ends; what it put stays. */
+  die(): void {
     if (this.#lockFd !== undefined) closeSync(this.#lockFd)
     this.#lockFd = undefined
+    this.#watch.close()
   }
 
   close(): void {
-    this.unlock()
-    this.#watch.close()
+    this.die()
     this.#socket.close()
     closeSync(this.#netnsFd)
   }
