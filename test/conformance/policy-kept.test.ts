@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import {
@@ -23,6 +23,7 @@ import {
   nft,
   policed,
   policedConf,
+  runDirOf,
   verdicts,
 } from '../support/policed.ts'
 import { reaches } from '../support/reach.ts'
@@ -220,6 +221,21 @@ for (const name of ['bridge', 'ptp', 'flannel'] as const)
       t.notOk(hasPolicyTable(host.netns))
     }),
   )
+
+t.test('an ADD without the key has nothing to do with policies', (t) =>
+  withHost((host) => {
+    const file = join(host.directory, 'trace')
+    const calls = 'trace=sendto,sendmsg,open,openat,stat,statx'
+    const wrapper = ['/usr/bin/strace', '-f', '-s', '1000000', '-e', calls, '-o', file]
+    const spoken = /tulle-policy|policed|agent\.lock/
+    for (const keys of [{}, { policy: { enforce: false, runDir: runDirOf(host) } }]) {
+      added(host.pod(), netconf(host, { mode: 'routed', families: 'dual', keys }), { wrapper })
+      t.notMatch(readFileSync(file, 'latin1'), spoken)
+    }
+    added(host.pod(), policedConf(host, 'routed'), { wrapper })
+    t.match(readFileSync(file, 'latin1'), spoken, 'which could be seen')
+  }),
+)
 
 t.test('refused where policies could not hold', (t) =>
   withHost((host) => {
