@@ -64,6 +64,6 @@ export function counted(netns: Netns, counter: string): number {
   return Number(/packets (\d+)/.exec(stdout)?.[1] ?? Number.NaN)
 }
 
-/** Once: a pod that is open answers at once, and waiting for one that is not is all there is to it. */
+/** Asked once: a pod that is open answers at once. */
 export const isClosed = (from: Netns, to = '10.77.0.1'): boolean =>
   from.exec(['/usr/bin/ping', '-n', '-c', '1', '-W', '1', to]).code !== 0
