@@ -6,6 +6,8 @@ export type ConflistWish = {
   readonly mtuBytes: number
   readonly ipMasq: boolean
   readonly dataDir: string
+  /** Pods are closed until their policies are known. */
+  readonly enforcesPolicy: boolean
 }
 
 export const defaultDataDir = '/var/lib/cni/tulle'
@@ -16,7 +18,7 @@ export const defaultDataDir = '/var/lib/cni/tulle'
  * stands in nftables: it changes with every node, and pods that run must not miss that.
  */
 export function conflistText(wish: ConflistWish): string {
-  const { podCIDRs, mtuBytes, ipMasq, dataDir } = wish
+  const { podCIDRs, mtuBytes, ipMasq, dataDir, enforcesPolicy } = wish
   const families = ([4, 6] as const).filter((family) => ofFamily(podCIDRs, family).length > 0)
   const ranges = families.map((family) =>
     ofFamily(podCIDRs, family).map((prefix) => ({ subnet: formatPrefix(prefix) })),
@@ -26,6 +28,7 @@ export function conflistText(wish: ConflistWish): string {
     mode: 'routed',
     mtu: mtuBytes,
     ipMasq,
+    ...(enforcesPolicy ? { policy: { enforce: true } } : {}),
     capabilities: {
       ips: true,
       ipRanges: true,
