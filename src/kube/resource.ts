@@ -28,6 +28,7 @@ export const accessReviews: Resource = {
   version: 'v1',
   plural: 'selfsubjectaccessreviews',
 }
+export const services: Resource = { group: '', version: 'v1', plural: 'services' }
 
 /** Which objects of a collection: of one namespace, or those that a selector chooses. */
 export type Selection = {
