@@ -1,13 +1,9 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { CiliumPolicy } from '../cluster/cilium-policy.ts'
 import type { FieldProblem } from '../cluster/field.ts'
 import type { Namespace } from '../cluster/namespace.ts'
-import type { NetworkPolicy } from '../cluster/network-policy.ts'
 import type { Pod } from '../cluster/pod.ts'
-import type { ToldPolicy } from '../kube/policy-feeds.ts'
+import type { ReadPolicy } from '../kube/policy-feeds.ts'
 import type { Reflected } from '../kube/reflector.ts'
-import { fromCiliumPolicy } from '../policy/from-cilium-policy.ts'
-import { fromNetworkPolicy } from '../policy/from-network-policy.ts'
 import type { Policy } from '../policy/model.ts'
 
 export const policyKinds = ['NetworkPolicy', 'CiliumNetworkPolicy'] as const
@@ -38,7 +34,7 @@ export class PolicyBook {
   /** By "NetworkPolicy shop/api". */
   readonly policies = new Map<string, readonly Policy[]>()
   readonly odd = new Map<string, OddPolicy>()
-  readonly #told = new Map<string, ToldPolicy<NetworkPolicy | CiliumPolicy>>()
+  readonly #read = new Map<string, ReadPolicy>()
   readonly #missing = new Set<Kind>(kinds)
   readonly #now: () => number
   readonly #onChange: () => void
@@ -82,14 +78,17 @@ export class PolicyBook {
     this.#hear('Namespace', this.namespaces, news)
   }
 
-  hearNetworkPolicies(news: Reflected<ToldPolicy<NetworkPolicy>>): void {
-    const kind = 'NetworkPolicy'
-    this.#hearPolicies(kind, news, ({ value }) => (value ? [fromNetworkPolicy(value)] : []))
-  }
-
-  hearCiliumPolicies(news: Reflected<ToldPolicy<CiliumPolicy>>): void {
-    const kind = 'CiliumNetworkPolicy'
-    this.#hearPolicies(kind, news, ({ value }) => (value ? fromCiliumPolicy(value) : []))
+  hearPolicies(kind: PolicyKind, news: Reflected<ReadPolicy>): void {
+    const isFirst = this.#missing.delete(kind)
+    const hasChanged = apply(this.#read, prefixed(kind, news), (name) => name.startsWith(`${kind} `))
+    if (news.kind === 'all') for (const key of news.items.keys()) this.#judge(kind, key)
+    else this.#judge(kind, news.key)
+    for (const name of this.policies.keys())
+      if (!this.#read.has(name)) {
+        this.policies.delete(name)
+        this.odd.delete(name)
+      }
+    if (hasChanged || isFirst) this.#changed()
   }
 
   /** Everything up to this version of that kind has been told. */
@@ -105,40 +104,15 @@ export class PolicyBook {
     if (hasChanged || isFirst) this.#changed()
   }
 
-  #hearPolicies<Value extends NetworkPolicy | CiliumPolicy>(
-    kind: PolicyKind,
-    news: Reflected<ToldPolicy<Value>>,
-    read: (told: ToldPolicy<Value>) => readonly Policy[],
-  ): void {
-    const isFirst = this.#missing.delete(kind)
-    let hasChanged = false
-    const put = (key: string, told: ToldPolicy<Value>): void => {
-      const name = `${kind} ${key}`
-      if (isDeepStrictEqual(this.#told.get(name), told)) return
-      hasChanged = true
-      this.#told.set(name, told)
-      this.policies.set(name, read(told))
-      this.#judge(kind, key, told)
-    }
-    const drop = (name: string): void => {
-      hasChanged = this.#told.delete(name) || hasChanged
-      this.policies.delete(name)
-      this.odd.delete(name)
-    }
-    if (news.kind === 'gone') drop(`${kind} ${news.key}`)
-    else if (news.kind === 'changed') put(news.key, news.item)
-    else {
-      for (const name of [...this.#told.keys()])
-        if (name.startsWith(`${kind} `) && !news.items.has(name.slice(kind.length + 1))) drop(name)
-      for (const [key, told] of news.items) put(key, told)
-    }
-    if (hasChanged || isFirst) this.#changed()
-  }
-
-  #judge(kind: PolicyKind, key: string, { uid, problems }: ToldPolicy<unknown>): void {
+  #judge(kind: PolicyKind, key: string): void {
+    const title = `${kind} ${key}`
+    const read = this.#read.get(title)
+    if (!read) return
+    this.policies.set(title, read.policies)
     const [namespace = '', name = ''] = key.split('/')
-    if (problems.length === 0) this.odd.delete(`${kind} ${key}`)
-    else this.odd.set(`${kind} ${key}`, { kind, namespace, name, uid, problems })
+    const { uid, problems } = read
+    if (problems.length === 0) this.odd.delete(title)
+    else this.odd.set(title, { kind, namespace, name, uid, problems })
   }
 
   #changed(): void {
@@ -147,8 +121,21 @@ export class PolicyBook {
   }
 }
 
-/** Whoever is told last stands last: of two pods with one address that one has it (P44). */
-function apply<Item>(into: Map<string, Item>, news: Reflected<Item>): boolean {
+function prefixed(kind: PolicyKind, news: Reflected<ReadPolicy>): Reflected<ReadPolicy> {
+  if (news.kind !== 'all') return { ...news, key: `${kind} ${news.key}` }
+  const items = [...news.items].map(([key, item]) => [`${kind} ${key}`, item] as const)
+  return { kind: 'all', items: new Map(items) }
+}
+
+/**
+ * Whoever is told last stands last: of two pods with one address that one has it (P44).
+ * @param isMeant which keys `all` speaks of.
+ */
+function apply<Item>(
+  into: Map<string, Item>,
+  news: Reflected<Item>,
+  isMeant: (key: string) => boolean = () => true,
+): boolean {
   if (news.kind === 'gone') return into.delete(news.key)
   if (news.kind === 'changed') {
     into.delete(news.key)
@@ -157,7 +144,7 @@ function apply<Item>(into: Map<string, Item>, news: Reflected<Item>): boolean {
   }
   let hasChanged = false
   for (const key of [...into.keys()])
-    if (!news.items.has(key)) hasChanged = into.delete(key) || hasChanged
+    if (isMeant(key) && !news.items.has(key)) hasChanged = into.delete(key) || hasChanged
   for (const [key, item] of news.items) {
     if (isDeepStrictEqual(into.get(key), item)) continue
     hasChanged = true

@@ -27,12 +27,12 @@ export function openPolicyFeeds(
     feedPods({ ...shared, onNews: (news) => book.hearPods(news) }),
     feedNetworkPolicies({
       ...shared,
-      onNews: (news) => book.hearNetworkPolicies(news),
+      onNews: (news) => book.hearPolicies('NetworkPolicy', news),
       onVersion: (version) => book.reached('NetworkPolicy', version),
     }),
     feedCiliumPolicies({
       ...shared,
-      onNews: (news) => book.hearCiliumPolicies(news),
+      onNews: (news) => book.hearPolicies('CiliumNetworkPolicy', news),
       onVersion: (version) => book.reached('CiliumNetworkPolicy', version),
     }),
   ]

@@ -1,13 +1,14 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { CiliumPolicy } from '../cluster/cilium-policy.ts'
 import { decodeCiliumPolicy } from '../cluster/decode-cilium-policy.ts'
 import { decodeNetworkPolicy } from '../cluster/decode-network-policy.ts'
 import { decodePod } from '../cluster/decode-pod.ts'
-import type { Decoded } from '../cluster/field.ts'
+import type { Decoded, FieldProblem } from '../cluster/field.ts'
 import { at, textOf } from '../cluster/json-value.ts'
 import { decodeNamespace, type Namespace } from '../cluster/namespace.ts'
-import type { NetworkPolicy } from '../cluster/network-policy.ts'
 import type { Pod } from '../cluster/pod.ts'
+import { fromCiliumPolicy } from '../policy/from-cilium-policy.ts'
+import { fromNetworkPolicy } from '../policy/from-network-policy.ts'
+import type { Policy } from '../policy/model.ts'
 import type { KubeClient } from './client.ts'
 import { podGist } from './gist.ts'
 import type { Patience } from './list-watch.ts'
@@ -29,8 +30,13 @@ export type FeedOptions<Item> = {
   readonly patience?: Patience
 }
 
-/** A policy, or why it is none. */
-export type ToldPolicy<Value> = Decoded<Value> & { readonly uid: string }
+/** A policy as far as it can be read, and what is wrong with the rest of it. */
+export type ReadPolicy = {
+  /** One for each spec; none if nobody can tell whom it selects. */
+  readonly policies: readonly Policy[]
+  readonly problems: readonly FieldProblem[]
+  readonly uid: string
+}
 
 type Kind<Item> = Pick<ReflectorOptions<Item>, 'resource' | 'select' | 'gistOf' | 'absence'>
 
@@ -53,31 +59,25 @@ export function feedPods(options: FeedOptions<Pod>): Reflector<Pod> {
 export const feedNamespaces = (options: FeedOptions<Namespace>): Reflector<Namespace> =>
   feedOf({ resource: namespaces, select: (object) => decodeNamespace(object).value }, options)
 
-export const feedNetworkPolicies = (
-  options: FeedOptions<ToldPolicy<NetworkPolicy>>,
-): Reflector<ToldPolicy<NetworkPolicy>> =>
-  feedOf(
-    { resource: networkPolicies, select: (object) => told(object, decodeNetworkPolicy) },
-    options,
-  )
+export const feedNetworkPolicies = (options: FeedOptions<ReadPolicy>): Reflector<ReadPolicy> => {
+  const select = (object: unknown): ReadPolicy =>
+    readPolicy(object, decodeNetworkPolicy(object), (policy) => [fromNetworkPolicy(policy)])
+  return feedOf({ resource: networkPolicies, select }, options)
+}
 
 /** None in a cluster that does not serve them. */
-export const feedCiliumPolicies = (
-  options: FeedOptions<ToldPolicy<CiliumPolicy>>,
-): Reflector<ToldPolicy<CiliumPolicy>> =>
-  feedOf(
-    {
-      resource: ciliumNetworkPolicies,
-      select: (object) => told(object, decodeCiliumPolicy),
-      absence: 'allowed',
-    },
-    options,
-  )
+export const feedCiliumPolicies = (options: FeedOptions<ReadPolicy>): Reflector<ReadPolicy> => {
+  const select = (object: unknown): ReadPolicy =>
+    readPolicy(object, decodeCiliumPolicy(object), fromCiliumPolicy)
+  return feedOf({ resource: ciliumNetworkPolicies, select, absence: 'allowed' }, options)
+}
 
-const told = <Value>(
+const readPolicy = <Value>(
   object: unknown,
-  decode: (object: unknown) => Decoded<Value>,
-): ToldPolicy<Value> => ({
-  ...decode(object),
+  { value, problems }: Decoded<Value>,
+  read: (value: Value) => readonly Policy[],
+): ReadPolicy => ({
+  policies: value === undefined ? [] : read(value),
+  problems,
   uid: textOf(at(object, 'metadata', 'uid')) ?? '',
 })
