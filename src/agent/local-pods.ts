@@ -1,5 +1,7 @@
 import { type Address, formatAddress } from '../base/address.ts'
 import { type Pod, podKey } from '../cluster/pod.ts'
+import { type Attachment, type KubernetesPod, nameOf } from '../datapath/attachment.ts'
+import { addressOf } from '../datapath/wiring.ts'
 
 /** A pod interface on record whose addresses are policed. */
 export type PolicedRecord = {
@@ -7,8 +9,17 @@ export type PolicedRecord = {
   readonly name: string
   readonly addresses: readonly Address[]
   /** As the runtime named it; absent: of no Kubernetes pod. */
-  readonly pod?: { readonly namespace: string; readonly name: string; readonly uid?: string }
+  readonly pod?: KubernetesPod
 }
+
+export const policedRecords = (attachments: readonly Attachment[]): readonly PolicedRecord[] =>
+  attachments
+    .filter(({ isPoliced }) => isPoliced)
+    .map((attachment) => ({
+      name: nameOf(attachment),
+      addresses: attachment.ips.map(({ address }) => addressOf(address)),
+      ...(attachment.pod ? { pod: attachment.pod } : {}),
+    }))
 
 /** An address of this node's; `pod` undefined: of no Kubernetes pod, so nothing isolates it. */
 export type LocalPod = { readonly address: Address; readonly pod: Pod | undefined }

@@ -34,6 +34,7 @@ export type NodeLoopOptions = SharedOptions & {
     | 'ipMasq'
     | 'resyncSeconds'
     | 'policy'
+    | 'runDir'
   >
   readonly snapshot: Snapshot
   readonly self: () => Self | undefined
@@ -147,14 +148,14 @@ export class NodeLoop {
 
   #writeConflist(own: Self): void {
     const { config, drift } = this.#options
-    const { conflist: path, overlay, ipMasq, dataDir, policy } = config
+    const { conflist: path, overlay, ipMasq, dataDir, runDir, policy } = config
     if (path === undefined) return
     const text = conflistText({
       podCIDRs: own.podCIDRs,
       mtuBytes: podMtuBytes(own, overlay),
       ipMasq,
       dataDir,
-      enforcesPolicy: policy !== undefined,
+      ...(policy ? { policy: { runDir } } : {}),
     })
     if (textAt(path) === text) {
       this.#written = text

@@ -80,7 +80,9 @@ export class PolicyBook {
 
   hearPolicies(kind: PolicyKind, news: Reflected<ReadPolicy>): void {
     const isFirst = this.#missing.delete(kind)
-    const hasChanged = apply(this.#read, prefixed(kind, news), (name) => name.startsWith(`${kind} `))
+    const hasChanged = apply(this.#read, prefixed(kind, news), (name) =>
+      name.startsWith(`${kind} `),
+    )
     if (news.kind === 'all') for (const key of news.items.keys()) this.#judge(kind, key)
     else this.#judge(kind, news.key)
     for (const name of this.policies.keys())

@@ -3,7 +3,12 @@ import { isDeepStrictEqual } from 'node:util'
 import { podKey } from '../cluster/pod.ts'
 import { ManifestFault, readManifests } from '../kube/manifest-files.ts'
 import type { ReadPolicy } from '../kube/policy-feeds.ts'
-import { fromObjects, type Gathered, type Manifest } from '../policy/from-objects.ts'
+import {
+  explainObjectProblem,
+  fromObjects,
+  type Gathered,
+  type Manifest,
+} from '../policy/from-objects.ts'
 import type { Clock } from './clock.ts'
 import { type PolicyBook, type PolicyKind, policyKinds } from './policy-book.ts'
 import type { PolicySourceRun } from './policy-feeds.ts'
@@ -21,6 +26,7 @@ export function openPolicyFiles(
 ): PolicySourceRun {
   let seen: readonly Manifest[] | undefined
   let fault: ManifestFault | undefined
+  let odd: readonly string[] = []
   let cancelSettle = (): void => undefined
   let cancelPoll = (): void => undefined
   let watcher: FSWatcher | undefined
@@ -31,7 +37,9 @@ export function openPolicyFiles(
       fault = undefined
       if (isDeepStrictEqual(manifests, seen)) return
       seen = manifests
-      tell(book, fromObjects(manifests))
+      const gathered = fromObjects(manifests)
+      odd = oddObjects(gathered)
+      tell(book, gathered)
     } catch (refusal) {
       if (!(refusal instanceof ManifestFault)) throw refusal
       const isNew = fault?.message !== refusal.message
@@ -62,7 +70,7 @@ export function openPolicyFiles(
   }
   poll()
   return {
-    problems: () => (fault ? [fault.message] : []),
+    problems: () => [...(fault ? [fault.message] : []), ...odd],
     close: async () => {
       cancelSettle()
       cancelPoll()
@@ -70,6 +78,12 @@ export function openPolicyFiles(
     },
   }
 }
+
+/** What is wrong with others than policies, which have findings of their own. */
+const oddObjects = ({ problems }: Gathered): readonly string[] =>
+  problems
+    .filter(({ object }) => !policyKinds.some((kind) => object.startsWith(`${kind} `)))
+    .map(explainObjectProblem)
 
 /** No policies and no pods: for a node port guard alone. */
 export function openNoPolicies(book: PolicyBook): PolicySourceRun {
