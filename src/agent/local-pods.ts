@@ -2,6 +2,7 @@ import { type Address, formatAddress } from '../base/address.ts'
 import { type Pod, podKey } from '../cluster/pod.ts'
 import { type Attachment, type KubernetesPod, nameOf } from '../datapath/attachment.ts'
 import { addressOf } from '../datapath/wiring.ts'
+import type { LocalPod } from '../policy/compile.ts'
 
 /** A pod interface on record whose addresses are policed. */
 export type PolicedRecord = {
@@ -20,9 +21,6 @@ export const policedRecords = (attachments: readonly Attachment[]): readonly Pol
       addresses: attachment.ips.map(({ address }) => addressOf(address)),
       ...(attachment.pod ? { pod: attachment.pod } : {}),
     }))
-
-/** An address of this node's; `pod` undefined: of no Kubernetes pod, so nothing isolates it. */
-export type LocalPod = { readonly address: Address; readonly pod: Pod | undefined }
 
 /**
  * Who has this node's addresses: the record says so before the API does, and keeps the pod's last

@@ -172,7 +172,7 @@ export class FilterSocket {
   }
 
   /** Elements that the attachment should have and the kernel lacks. */
-  missingElements({ elements }: Holding): readonly Element[] {
+  missingElements({ elements }: Pick<Holding, 'elements'>): readonly Element[] {
     return elements.filter((element) => this.#observe(element) === undefined)
   }
 
