@@ -30,9 +30,9 @@ import {
 import { addressField, isFamily } from './packet-match.ts'
 import { logGroup } from './policy-table.ts'
 
-// What policies can't see: a NodePort is translated before any of their hooks, and to the node's own
-// programs there is no pod. So this is a table of its own, asked before DNAT; it stands and falls
-// with the configuration, where inet tulle-policy goes with the last pod.
+// What policies can't see: a NodePort is translated before any of their hooks, and the node's own
+// programs are no pods. So this is a table of its own, asked before DNAT; it stands and falls with
+// the configuration, where inet tulle-policy goes with the last pod.
 
 /** IP protocol numbers of what Services speak. */
 export const transportNumbers = { TCP: 6, UDP: 17, SCTP: 132 } as const

@@ -44,8 +44,8 @@ const kindOf = ({ reason, object }: Finding): string =>
   object ? `${reason} ${object.kind} ${object.uid}` : reason
 
 /**
- * Reports findings as Events (events.k8s.io/v1) of this node, or of what they are about. A kind is written once in 5 minutes;
- * what came meanwhile is counted, and told by the Event's series.
+ * Reports findings as Events (events.k8s.io/v1) of this node, or of what they are about. A kind is
+ * written once in 5 minutes; what came meanwhile is counted, and told by the Event's series.
  */
 export class EventWriter {
   readonly #client: KubeClient
