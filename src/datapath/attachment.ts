@@ -24,7 +24,7 @@ export type Attachment = {
   /** As the runtime names it; absent: of no Kubernetes pod, or on record since before it was. */
   readonly pod?: KubernetesPod
   /** Network policies hold for it: its addresses are in `policed4` and `policed6`. */
-  readonly isPoliced?: true
+  readonly isPoliced?: boolean
 }
 
 export type KubernetesPod = {

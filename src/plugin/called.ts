@@ -35,8 +35,8 @@ function asIpam(type: 'host-local' | 'static', config: NetworkConfig): NetworkCo
 /**
  * What the reference plugins that make interfaces have in common. A pod may send from addresses
  * that are not its own unless the configuration forbids it: virtual addresses (keepalived), nested
- * containers and VPNs in pods that run today must run on. Not where policies hold: they know a pod by
- * its addresses.
+ * containers and VPNs in pods that run today must run on. Not where policies hold: they know a pod
+ * by its addresses.
  */
 function asReference(config: NetworkConfig): NetworkConfig {
   const { ipMasqBackend, macspoofchk, preserveDefaultVlan, runtimeConfig, ...rest } = config
