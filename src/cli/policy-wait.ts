@@ -3,7 +3,7 @@ import { latestOf } from '../cluster/policy-revision.ts'
 import { type Command, type Desk, InputFault, jsonOption, textOf, UsageFault } from './command.ts'
 import { kubeconfigOption, LiveCluster, liveKinds } from './live-cluster.ts'
 import { Follower, type Outcome } from './policy-wait/follower.ts'
-import { type NodeState, type Rollout, rolloutOf, type Wanted } from './policy-wait/rollout.ts'
+import type { NodeState, Rollout, Wanted } from './policy-wait/rollout.ts'
 import { formatTable, paint } from './table.ts'
 
 export const policyWait: Command = {
