@@ -23,6 +23,7 @@ import { readNetworkLists } from '../network-lists.ts'
 import { lifeOf, lookForRemains } from '../remains.ts'
 import type { Facts, Seen, StoreFacts } from './facts.ts'
 import { featuresOf } from './features.ts'
+import { lookAtPolicy } from './policy-facts.ts'
 
 /** Looks at everything, each by itself: what is refused is told of, and the rest is seen. */
 export async function gatherFacts(desk: Desk): Promise<Facts> {
@@ -54,6 +55,7 @@ export async function gatherFacts(desk: Desk): Promise<Facts> {
       store: await seen(() => lookAtStore(desk)),
       droppingChains: await seen(() => droppingChains(desk)),
       legacyTables: legacyTables(),
+      policy: await seen(() => lookAtPolicy(desk)),
       fabric: await seen(() => viewFabric(native)),
       agent,
     }
