@@ -1,5 +1,5 @@
 import { at, textOf as textIn } from '../cluster/json-value.ts'
-import { latestOf } from '../cluster/policy-revision.ts'
+import { latestOf, pluralOf } from '../cluster/policy-revision.ts'
 import { type Command, type Desk, InputFault, jsonOption, textOf, UsageFault } from './command.ts'
 import { kubeconfigOption, LiveCluster, liveKinds } from './live-cluster.ts'
 import { Follower, type Outcome } from './policy-wait/follower.ts'
@@ -69,10 +69,8 @@ const kinds = [liveKinds.networkPolicies, liveKinds.ciliumPolicies]
 function askedRevision({ values }: Desk): Wanted | undefined {
   const text = textOf(values, 'revision')
   if (text === undefined) return undefined
-  const [, plural, revision] = /^(?:([^=]+)=)?([^=]+)$/.exec(text) ?? []
-  const kind = kinds.find(
-    ({ resource }) => resource.plural === (plural ?? kinds[0]?.resource.plural),
-  )
+  const [, word = 'networkpolicies', revision] = /^(?:([^=]+)=)?([^=]+)$/.exec(text) ?? []
+  const kind = kinds.find(({ resource }) => resource.plural === pluralOf(word))
   if (kind && revision !== undefined) return { plural: kind.resource.plural, revision }
   const accepted = kinds.map(({ resource }) => `${resource.plural}=12345`).join(' or ')
   throw new UsageFault(`--revision is ${text}; it may be as in 12345, ${accepted}`)

@@ -6,6 +6,13 @@ export const policyRevisionAnnotation = 'tulle.io/policy-revision'
 /** By the plural of the kind: `{ "networkpolicies": "12345" }`. */
 export type PolicyRevisions = Readonly<Record<string, string>>
 
+/** On the Node a kind may go by its own name. */
+const plurals: ReadonlyMap<string, string> = new Map([
+  ['NetworkPolicy', 'networkpolicies'],
+  ['CiliumNetworkPolicy', 'ciliumnetworkpolicies'],
+])
+export const pluralOf = (kind: string): string => plurals.get(kind) ?? kind
+
 export type EnforcingNode = {
   readonly name: string
   /** The kubelet says so, and the control plane hears it. */
@@ -32,7 +39,7 @@ function revisionsIn(text: string): PolicyRevisions | undefined {
     const value: unknown = JSON.parse(text)
     if (!isObject(value)) return undefined
     const entries = Object.entries(value).flatMap(([key, one]) =>
-      typeof one === 'string' ? [[key, one] as const] : [],
+      typeof one === 'string' ? [[pluralOf(key), one] as const] : [],
     )
     return Object.fromEntries(entries)
   } catch {
