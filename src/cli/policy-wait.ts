@@ -144,6 +144,8 @@ function report(desk: Desk, outcome: Outcome, policies: readonly WaitedPolicy[])
   if (others.length > 0) desk.print(formatTable(['NODE', 'STATE', 'WHY'], others.map(rowOf), desk))
   const count = `${all.length - others.length} of ${all.length} nodes enforce`
   const what = policies.length === 0 ? '' : ` ${policies.length} policies`
-  desk.print(paint(`${count}${what}, after ${seconds} s\n`, isEnforced ? 'green' : 'red', desk))
+  desk.print(
+    `${paint(`${count}${what}`, isEnforced ? 'green' : 'red', desk)}, after ${seconds} s\n`,
+  )
   return code
 }

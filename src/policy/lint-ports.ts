@@ -37,12 +37,27 @@ function missingName(
   declared: readonly ContainerPort[],
 ): readonly RuleFound[] {
   if (declared.some((one) => one.protocol === protocol && one.name === name)) return []
-  const names = [...new Set(declared.flatMap((one) => one.name && `${one.name}/${one.protocol}`))]
-  const there = names.filter((one) => one !== undefined).sort()
+  const named = declared.filter((one) => one.name !== undefined)
+  const titles = [...new Set(named.map((one) => `${one.name}/${one.protocol}`))].sort()
   const text = `no pod has a ${protocol} port named ${name}; there is ${
-    there.join(', ') || 'no names'
+    titles.join(', ') || 'no names'
   }`
-  return [{ check: 'port-name', text }]
+  const near = named.find((one) => one.protocol === protocol && isSlip(name, one.name ?? ''))
+  return [{ check: 'port-name', text, ...(near ? { remedy: `write ${near.name}` } : {}) }]
+}
+
+/** One letter more, less or other, or two neighbours swapped. */
+function isSlip(one: string, other: string): boolean {
+  let from = 0
+  while (from < one.length && one[from] === other[from]) from++
+  const [rest, left] = [one.slice(from), other.slice(from)]
+  const swapped = `${rest[1]}${rest[0]}${rest.slice(2)}`
+  return [
+    rest.slice(1) === left.slice(1),
+    rest.slice(1) === left,
+    rest === left.slice(1),
+    swapped === left,
+  ].includes(true)
 }
 
 type Range = PolicyPort & { readonly kind: 'range' }

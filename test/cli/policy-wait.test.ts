@@ -1,6 +1,9 @@
+import { existsSync } from 'node:fs'
 import t from 'tap'
 import { cnp, np, pod } from '../policy/objects.ts'
 import { nodeObject } from '../support/api-objects.ts'
+import { executable } from '../support/cni.ts'
+import { runLater } from '../support/netns.ts'
 import { type Live, withLive } from './live.ts'
 
 t.setTimeout(120_000)
@@ -136,5 +139,20 @@ t.test('what can not be waited for', (t) =>
     t.match(await wait(live), { code: 2, stdout: '', stderr: /nodes at .*: 403 .*\["nodes"\]/ })
     await live.api.stop()
     t.match(await wait(live), { code: 2, stdout: '', stderr: /ECONNREFUSED/ })
+  }),
+)
+
+const script = '/usr/bin/script'
+t.test('on a terminal one line tells who is waited for', { skip: !existsSync(script) }, (t) =>
+  withLive(async (live) => {
+    live.put(closed)
+    for (let index = 1; index <= 7; index++) tell(live, index)
+    const words = [executable, 'policy', 'wait', '--timeout', '1s', '--kubeconfig', live.kubeconfig]
+    const { stdout } = await runLater([script, '-qec', words.join(' '), '/dev/null'])
+    t.match(
+      stdout,
+      '\r\x1b[K0 of 7 nodes; waiting for node-1, node-2, node-3, node-4, node-5 and 2',
+    )
+    t.match(stdout, '\r\x1b[K\x1b[1mNODE', 'the line is gone before the answer')
   }),
 )

