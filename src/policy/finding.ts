@@ -53,6 +53,10 @@ const words = {
     meaning: 'policies judge behind the Service, so the rule opens nothing',
     remedy: "write the pods' own port",
   },
+  'service-address': {
+    meaning: 'policies judge behind the Service, so the address opens nothing',
+    remedy: "select the Service's pods, and write their port",
+  },
   'host-network': {
     meaning: "they have the node's addresses: no policy closes them, and no selector means them",
     remedy: 'give them a network of their own, or close the node by other means',

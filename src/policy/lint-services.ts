@@ -1,8 +1,10 @@
-import type { Pod } from '../cluster/pod.ts'
-import { podKey } from '../cluster/pod.ts'
+import { type Address, addressBits, formatAddress, sameAddress } from '../base/address.ts'
+import { type Pod, podKey } from '../cluster/pod.ts'
 import type { PolicyPort } from '../cluster/policy-port.ts'
 import type { Service, ServicePort } from '../cluster/service.ts'
+import { dnsOf } from './dns.ts'
 import { type Found, listed, titleOf } from './finding.ts'
+import type { RuleFound } from './lint-rules.ts'
 import type { LintView } from './lint-view.ts'
 import type { Peer, Policy, Rule } from './model.ts'
 import { isSelectable } from './select.ts'
@@ -49,6 +51,26 @@ export const serviceFindings = (view: LintView): readonly Found[] =>
       },
     ]
   })
+
+/** A Service's address on egress (P28); a cache of names on the node has one of its own. */
+export function addressFindings(rule: Rule, { cluster }: LintView): readonly RuleFound[] {
+  if (rule.direction !== 'egress' || rule.action !== 'allow') return []
+  const { caches } = dnsOf(cluster)
+  return rule.peers.flatMap((peer, index): readonly RuleFound[] => {
+    if (peer.kind !== 'block' || peer.cidr.bits < addressBits(peer.cidr.address.family)) return []
+    const { address } = peer.cidr
+    const isIt = (one: Address): boolean => sameAddress(one, address)
+    const service = cluster.services?.find(({ clusterAddresses }) => clusterAddresses.some(isIt))
+    if (!service || caches.some(isIt)) return []
+    const name = `Service ${service.namespace}/${service.name}`
+    return [
+      {
+        check: 'service-address',
+        text: `peer ${index} is ${formatAddress(address)}, the address of ${name}`,
+      },
+    ]
+  })
+}
 
 const isMasking = ({ type, externalTrafficPolicy }: Service): boolean =>
   externalTrafficPolicy === 'Cluster' && (type === 'NodePort' || type === 'LoadBalancer')

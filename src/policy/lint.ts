@@ -4,7 +4,7 @@ import { dnsFindings } from './lint-dns.ts'
 import { namespaceFindings } from './lint-namespaces.ts'
 import { portFindings } from './lint-ports.ts'
 import { ruleFindings } from './lint-rules.ts'
-import { serviceFindings } from './lint-services.ts'
+import { addressFindings, serviceFindings } from './lint-services.ts'
 import { shadowedFindings } from './lint-shadowed.ts'
 import { subjectFindings } from './lint-subjects.ts'
 import { LintView } from './lint-view.ts'
@@ -22,6 +22,7 @@ export function lint(cluster: Cluster): readonly Finding[] {
           ...ruleFindings(policy, rule, view),
           ...shadowedFindings(policy, rule, view),
           ...portFindings(policy, rule, view),
+          ...addressFindings(rule, view),
         ]
         return ofRule.map((one) => ({ ...place, ...one }))
       }),

@@ -96,6 +96,22 @@ test("lint: P18 a Service's port where its pods' is meant", async (t) => {
   t.same(found(service({}), egress(8080)).slice(1), [])
 })
 
+test('lint: P28 the address of a Service opens nothing', async (t) => {
+  const to = (cidr: string) =>
+    np('x/p', { ...isA, policyTypes: ['Egress'], egress: [{ to: [block(cidr)] }] })
+  const web = service({ clusterIP: '10.96.0.7', clusterIPs: ['10.96.0.7', 'fd00::7'] })
+  const said = (address: string) => ({
+    check: 'service-address',
+    path: 'spec.egress[0]',
+    text: `peer 0 is ${address}, the address of Service x/web`,
+  })
+  t.match(found(web, to('10.96.0.7/32')), [said('10.96.0.7')])
+  t.match(found(web, to('fd00::7/128')), [said('fd00::7')])
+  t.same(found(web, to('10.96.0.8/32')), [])
+  t.same(found(web, to('10.96.0.0/24')), [], 'a whole range may be meant otherwise')
+  t.same(found(service({ clusterIP: 'None' }), to('10.96.0.7/32')), [])
+})
+
 test('lint: what only the manifest shows', async (t) => {
   const slips = np('x/p', {
     ...isA,
