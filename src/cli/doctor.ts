@@ -14,6 +14,14 @@ import {
   reversePath,
 } from './doctor/kernel-checks.ts'
 import { leftovers, mtus, tunnelClash, tunnelDevices, tunnelMacs } from './doctor/link-checks.ts'
+import {
+  bridgeHooks,
+  closedPods,
+  connectionMarks,
+  enforcement,
+  policyConntrack,
+  policyTableCheck,
+} from './doctor/policy-checks.ts'
 import { gonePods, pools, storeLife } from './doctor/store-checks.ts'
 import { confDirOption, dataDirOption } from './leases.ts'
 import { formatColumns, paint, type Style } from './table.ts'
@@ -34,12 +42,18 @@ const checks: readonly Check[] = [
   storeLife,
   pools,
   gonePods,
+  policyTableCheck,
+  closedPods,
+  bridgeHooks,
+  policyConntrack,
+  connectionMarks,
   tunnelDevices,
   tunnelMacs,
   mtus,
   tunnelClash,
   nodeRoutes,
   agent,
+  enforcement,
 ]
 
 export const doctor: Command = {

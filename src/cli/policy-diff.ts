@@ -1,6 +1,7 @@
 import { changesBetween, type Flow } from '../policy/matrix.ts'
 import { aboutSources, clustersOf, comparedOptions } from './cluster-source.ts'
 import { type Command, jsonOption } from './command.ts'
+import { namespaceOption, scopeOf } from './matrix-scope.ts'
 import { formatColumns, paint } from './table.ts'
 
 export const policyDiff: Command = {
@@ -16,11 +17,11 @@ export const policyDiff: Command = {
     { name: 'A', need: 'needed' },
     { name: 'B', need: 'needed' },
   ],
-  options: { ...comparedOptions, json: jsonOption },
+  options: { ...comparedOptions, namespace: namespaceOption, json: jsonOption },
   run: async (desk) => {
     const [before, after] = await clustersOf(desk.operands, desk)
     if (!before || !after) throw new Error('Cannot compare without two clusters')
-    const { opened, closed } = changesBetween(before, after)
+    const { opened, closed } = changesBetween(before, after, scopeOf([before, after], desk))
     if (desk.values.json === true) desk.print(`${JSON.stringify({ opened, closed })}\n`)
     else {
       const lines = formatColumns([...rowsOf(opened, '+'), ...rowsOf(closed, '-')])

@@ -2,15 +2,14 @@ import { type Pod, podKey } from '../cluster/pod.ts'
 import {
   declaredPorts,
   type Flow,
-  flowsIn,
   livingPods,
   type Matrix,
   type MatrixScope,
   matrixOf,
 } from '../policy/matrix.ts'
-import type { Cluster } from '../policy/model.ts'
 import { aboutSources, clusterOf, sourceOptions } from './cluster-source.ts'
-import { type Command, type Desk, InputFault, jsonOption, textOf, UsageFault } from './command.ts'
+import { type Command, type Desk, jsonOption, UsageFault } from './command.ts'
+import { namespaceOption, scopeOf } from './matrix-scope.ts'
 import { formatTable } from './table.ts'
 
 export const policyMatrix: Command = {
@@ -25,11 +24,7 @@ export const policyMatrix: Command = {
   options: {
     ...sourceOptions,
     json: jsonOption,
-    namespace: {
-      type: 'string',
-      value: 'NAME',
-      text: 'connections that begin or end there, and no others',
-    },
+    namespace: namespaceOption,
     csv: { type: 'boolean', text: 'print CSV, one line a connection' },
     dot: { type: 'boolean', text: 'print what is allowed as a graph for Graphviz' },
     mermaid: { type: 'boolean', text: 'print what is allowed as a Mermaid flowchart' },
@@ -37,31 +32,14 @@ export const policyMatrix: Command = {
   run: async (desk) => {
     const format = formatOf(desk)
     const cluster = await clusterOf(desk)
-    const scope = scopeOf(cluster, desk)
+    const scope = scopeOf([cluster], desk)
     const pods = livingPods(cluster)
-    const count = flowsIn(cluster, scope)
-    if (count > flowsMax)
-      throw new InputFault(
-        `There are ${count} connections between pods, and ${flowsMax} at most are told at a ` +
-          'time; give --namespace NAME',
-      )
     if (format === undefined && !pods.some((pod) => declaredPorts(pod).length > 0))
       desk.remark('note: no pod declares a port, so there is nothing to judge\n')
     const matrix = matrixOf(cluster, scope)
     desk.print(formats[format ?? 'table'](matrix, namesIn(pods, matrix, scope), desk))
     return 0
   },
-}
-
-/** As JSON about 100 bytes each: what Node can hold as one text, and a person can use. */
-const flowsMax = 2_000_000
-
-function scopeOf({ pods, namespaces }: Cluster, { values }: Desk): MatrixScope {
-  const name = textOf(values, 'namespace')
-  if (name === undefined) return {}
-  if (!namespaces.has(name) && !pods.some(({ namespace }) => namespace === name))
-    throw new InputFault(`There is no namespace ${name}`)
-  return { namespaces: new Set([name]) }
 }
 
 /** Pods to draw: all, or those of the namespace and whoever they have to do with. */

@@ -10,7 +10,7 @@ import { flushChain, newRule } from '../wire/nft/table.ts'
  */
 const shift = 12
 const generationsMax = 0xfffff
-const markMask = 0xfffff000
+export const generationMask = 0xfffff000
 
 const hostOrder = (value: number): Uint8Array =>
   Uint8Array.of(value, value >>> 8, value >>> 16, value >>> 24)
@@ -34,7 +34,7 @@ export const generationQueries = (generation: number): readonly Query[] => {
         comment: `${comment}${generation}`,
         expressions: [
           connection('mark', register(0)),
-          mask(register(0), hostOrder(markMask)),
+          mask(register(0), hostOrder(generationMask)),
           equals(register(0), mark),
           verdict('accept'),
         ],
@@ -47,7 +47,7 @@ export const generationQueries = (generation: number): readonly Query[] => {
         comment: `${comment}${generation}`,
         expressions: [
           connection('mark', register(0)),
-          mask(register(0), hostOrder(~markMask), mark),
+          mask(register(0), hostOrder(~generationMask), mark),
           markConnection(register(0)),
         ],
       },

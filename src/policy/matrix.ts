@@ -94,8 +94,12 @@ const pathsOf = (from: readonly Place[], to: readonly Place[]): readonly [number
 /** Connections that begin and cease to be allowed; those of pods that come or go are among them. */
 export type FlowChanges = { readonly opened: readonly Flow[]; readonly closed: readonly Flow[] }
 
-export function changesBetween(before: Cluster, after: Cluster): FlowChanges {
-  const [old, now] = [matrixOf(before).allowed, matrixOf(after).allowed]
+export function changesBetween(
+  before: Cluster,
+  after: Cluster,
+  scope: MatrixScope = {},
+): FlowChanges {
+  const [old, now] = [matrixOf(before, scope).allowed, matrixOf(after, scope).allowed]
   const missing = (from: readonly Flow[], others: readonly Flow[]): readonly Flow[] => {
     const known = new Set(others.map(keyOf))
     return from.filter((flow) => !known.has(keyOf(flow)))

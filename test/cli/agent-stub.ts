@@ -1,6 +1,6 @@
 import { createServer } from 'node:http'
 import { join } from 'node:path'
-import type { AgentStatus, PeerStatus } from '../../src/serve/agent-status.ts'
+import type { AgentStatus, PeerStatus, PolicyStatus } from '../../src/serve/agent-status.ts'
 import { executable } from '../support/cni.ts'
 import { type Netns, type Ran, runLater } from '../support/netns.ts'
 
@@ -43,6 +43,19 @@ export const healthy: AgentStatus = {
   loops: [],
   findings: [],
   lastErrors: [],
+}
+
+export const policyStatus: PolicyStatus = {
+  revisions: { networkpolicies: '120', ciliumnetworkpolicies: '77' },
+  policies: 7,
+  oddPolicies: 0,
+  pods: 100,
+  localAddresses: 2,
+  waiting: [],
+  identities: 9,
+  profiles: 5,
+  elements: 214,
+  refused: [],
 }
 
 export const peer = (number: number, keys: Partial<PeerStatus> = {}): PeerStatus => ({

@@ -11,6 +11,11 @@ import {
   kernelFeatures,
   neighbourTable,
 } from '../../src/cli/doctor/kernel-checks.ts'
+import {
+  bridgeHooks,
+  policyConntrack,
+  policyTableCheck,
+} from '../../src/cli/doctor/policy-checks.ts'
 import { pools, storeLife } from '../../src/cli/doctor/store-checks.ts'
 import { healthy } from './agent-stub.ts'
 
@@ -33,6 +38,9 @@ const calm: Facts = {
   store: null,
   droppingChains: [],
   legacyTables: [],
+  policy: {
+    ...{ hasTable: true, policed: 1, unguarded: [], closed: [], bridged: [], markedBy: [] },
+  },
   fabric: { devices: [], routes: [], unused: [] },
   agent: { kind: 'absent', why: 'no such socket' },
 }
@@ -161,6 +169,29 @@ for (const { why, check, facts, want } of [
     check: pools,
     facts: { store: { ...store, leases: held(9).map((one) => ({ ...one, pool: 'adopted' })) } },
     want: [],
+  },
+  {
+    why: 'no conntrack under policies',
+    check: policyConntrack,
+    facts: {},
+    want: [{ check: 'nf-conntrack', verdict: 'error', remedy: /modprobe nf_conntrack/ }],
+  },
+  {
+    why: 'policed pods on a bridge, and no br_netfilter',
+    check: bridgeHooks,
+    facts: {
+      policy: {
+        ...{ hasTable: true, policed: 1, unguarded: [], closed: [], markedBy: [] },
+        bridged: [4],
+      },
+    },
+    want: [{ verdict: 'error', found: /not loaded/, remedy: /modprobe br_netfilter/ }],
+  },
+  {
+    why: 'policies that can not be looked at',
+    check: policyTableCheck,
+    facts: { policy: { unseen: 'EPERM' } },
+    want: [{ verdict: 'unknown', found: 'EPERM' }],
   },
   {
     why: 'rules of the older iptables',

@@ -125,7 +125,7 @@ for (const { why, fault, said } of [
   {
     why: 'no right to list pods',
     fault: ({ api }: Live) => api.faults.denied.add('list pods'),
-    said: /pods at .*: 403 .*policies select pods.*apiGroups: \[""\], resources: \["pods"\], .*list/,
+    said: /pods at .*: 403 .*policies select pods.*: \["pods"\], verbs: \["list"\]/,
   },
   {
     why: 'no right to list policies of Cilium',
@@ -179,5 +179,10 @@ t.test('a matrix that nobody could read is not made', (t) =>
     t.match(await tool([...words, '--namespace', 'z']), { code: 2, stderr: /no namespace z/ })
     const { allowed } = JSON.parse((await tool([...words, '--namespace', 'x'])).stdout)
     t.equal(allowed.length, 1_500 * 3 + 1_500 * 2 + 3)
+    const after = write('after.json', JSON.stringify({ kind: 'List', items: [...items, closed] }))
+    const diff = ['policy', 'diff', from, after]
+    t.match(await tool(diff), { code: 2, stdout: '', stderr: /--namespace NAME/ })
+    const { stdout } = await tool([...diff, '--namespace', 'x'])
+    t.match(stdout, /0 opened, 1501 closed\n$/, 'what came in on 443')
   }),
 )

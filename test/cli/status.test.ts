@@ -2,7 +2,7 @@ import t from 'tap'
 import { added, netconf } from '../support/attachment.ts'
 import { type Host, withHost } from '../support/host.ts'
 import type { Ran } from '../support/netns.ts'
-import { type Asked, healthy, peer, toolBeside } from './agent-stub.ts'
+import { type Asked, healthy, peer, policyStatus, toolBeside } from './agent-stub.ts'
 
 t.setTimeout(120_000)
 
@@ -13,6 +13,41 @@ const status = (host: Host, says: Asked['says'], ...words: readonly string[]): P
     node: host.netns,
     ...(says === undefined ? {} : { says }),
   })
+
+t.test('policies on the screen, where they are enforced', (t) =>
+  withHost(async (host) => {
+    const plain = await status(host, healthy)
+    t.notMatch(plain.stdout, /^policy/m)
+    const refusals = [
+      { action: 'deny', direction: 'ingress', policies: ['shop/api'], packets: 3, bytes: 180 },
+      { action: 'deny', direction: 'egress', policies: ['shop/a', 'shop/b'], packets: 9, bytes: 1 },
+      { action: 'deny', direction: 'egress', policies: ['shop/c'], packets: 0, bytes: 0 },
+      { action: 'audit', direction: 'egress', policies: ['x/y'], packets: 1, bytes: 60 },
+    ] as const
+    const { stdout } = await status(host, {
+      ...healthy,
+      policy: {
+        ...policyStatus,
+        oddPolicies: 1,
+        lastSeconds: 0.0021,
+        pending: 'ENOBUFS',
+        lagSeconds: 4,
+        waiting: ['shop/db-0'],
+        refused: refusals,
+        nodePortsRefused: 5,
+      },
+    })
+    for (const says of [
+      /^policy +7 policies, 1 not wholly in force; 2 pod .* \(5 profiles, 214 .*\); .* 3 ms$/m,
+      /^enforced +ciliumnetworkpolicies 77, networkpolicies 120; NOT YET: ENOBUFS, for 4 s$/m,
+      /^closed +shop\/db-0: not known yet$/m,
+      /^refused +12 packets \(egress shop\/a\+shop\/b 9, ingress shop\/api 3\)$/m,
+      /^would refuse +1 packets \(egress x\/y 1\)$/m,
+      /^node ports +5 packets refused$/m,
+    ])
+      t.match(stdout, says)
+  }),
+)
 
 t.test('one screen: this node, its peers, and what is wrong', (t) =>
   withHost(async (host) => {

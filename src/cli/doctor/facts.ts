@@ -6,6 +6,7 @@ import type { BrokenList, NetworkList } from '../../store/network-lists.ts'
 import type { Link } from '../../wire/rtnl/observed-link.ts'
 import type { AgentAnswer } from '../agent-client.ts'
 import type { FabricView } from '../kernel-view.ts'
+import type { PolicyFacts } from './policy-facts.ts'
 
 /** What was asked and not answered: why, in words. */
 export type Unseen = { readonly unseen: string }
@@ -40,6 +41,7 @@ export type Facts = {
   readonly droppingChains: Seen<readonly string[]>
   /** Tables of the older iptables, which nf_tables does not show. */
   readonly legacyTables: readonly string[]
+  readonly policy: Seen<PolicyFacts>
   readonly fabric: Seen<FabricView>
   readonly agent: Seen<AgentAnswer>
 }

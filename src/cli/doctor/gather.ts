@@ -22,6 +22,7 @@ import { withStore } from '../leases.ts'
 import { lookForRemains } from '../remains.ts'
 import type { Facts, Seen, StoreFacts } from './facts.ts'
 import { featuresOf } from './features.ts'
+import { lookAtPolicy } from './policy-facts.ts'
 
 /** Looks at everything, each by itself: what is refused is told of, and the rest is seen. */
 export async function gatherFacts(desk: Desk): Promise<Facts> {
@@ -53,6 +54,7 @@ export async function gatherFacts(desk: Desk): Promise<Facts> {
       store: await seen(() => lookAtStore(desk)),
       droppingChains: await seen(() => droppingChains(desk)),
       legacyTables: legacyTables(),
+      policy: await seen(() => lookAtPolicy(desk)),
       fabric: await seen(() => viewFabric(native)),
       agent,
     }

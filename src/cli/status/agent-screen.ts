@@ -8,6 +8,7 @@ import type {
 } from '../../serve/agent-status.ts'
 import { ago, formatSeconds, formatSince } from '../duration.ts'
 import { formatColumns, formatTable, paint, type Screen, type Style } from '../table.ts'
+import { policyRows } from './policy-rows.ts'
 
 // The one screen of `tulle status`, as the agent tells it. Made of values alone.
 
@@ -42,7 +43,7 @@ function headOf({ version, node, pid, ready, since }: AgentStatus, options: Scre
 type Fact = readonly [name: string, text: string]
 
 function factsOf(status: AgentStatus, options: ScreenOptions): readonly Fact[] {
-  const { source, self, leases, drift, convergence } = status
+  const { source, self, leases, drift, convergence, policy } = status
   const { used, free, ranges } = leases
   const byRange = ranges.map(
     (range) => `${range.subnet} ${range.used} of ${range.used + range.free}`,
@@ -58,6 +59,7 @@ function factsOf(status: AgentStatus, options: ScreenOptions): readonly Fact[] {
       'changes',
       `${last === undefined ? 'none yet' : `the last took ${Math.ceil(last * 1000)} ms`}${pending}`,
     ],
+    ...(policy ? policyRows(policy) : []),
   ]
 }
 
