@@ -1,39 +1,8 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { extname, join } from 'node:path'
 import { parseAllDocuments } from 'yaml'
-import { explainObjectProblem, fromObjects, type Manifest } from '../policy/from-objects.ts'
-import type { Cluster } from '../policy/model.ts'
-import { type Desk, InputFault, type Option, requiredText } from './command.ts'
-
-export const fromOption: Option = {
-  type: 'string',
-  value: 'DIR',
-  text: 'folder of manifests (*.yaml, *.yml, *.json), or one file',
-}
-
-export const aboutManifests = [
-  'Reads Namespace, Pod (with status.podIPs and container ports), Node, NetworkPolicy and',
-  'CiliumNetworkPolicy; Lists and files of several documents too. Needs no cluster and no',
-  'root. Exit code 2: the manifests cannot be used.',
-]
-
-/**
- * The cluster of `--from`. What is refused of a policy and what is left out goes to stderr; what
- * an API server would not take is a fault, all of it told.
- */
-export function clusterOf(desk: Desk): Cluster {
-  const from = requiredText(desk, 'from', 'DIR')
-  return clusterIn(from, desk)
-}
-
-export function clusterIn(from: string, { remark }: Pick<Desk, 'remark'>): Cluster {
-  const { cluster, problems, notes } = fromObjects(readManifests(from))
-  const wrong = problems.filter(({ kind }) => kind === 'wrong')
-  if (wrong.length > 0) throw new InputFault(wrong.map(explainObjectProblem).join('\n'))
-  for (const problem of problems) remark(`refused: ${explainObjectProblem(problem)}\n`)
-  for (const note of notes) remark(`note: ${note}\n`)
-  return cluster
-}
+import type { Manifest } from '../policy/from-objects.ts'
+import { InputFault } from './command.ts'
 
 const extensions = ['.yaml', '.yml', '.json']
 

@@ -10,12 +10,24 @@ export type Resource = {
 
 export const nodes: Resource = { group: '', version: 'v1', plural: 'nodes' }
 export const pods: Resource = { group: '', version: 'v1', plural: 'pods' }
+export const namespaces: Resource = { group: '', version: 'v1', plural: 'namespaces' }
+export const networkPolicies: Resource = {
+  group: 'networking.k8s.io',
+  version: 'v1',
+  plural: 'networkpolicies',
+}
+export const ciliumNetworkPolicies: Resource = {
+  group: 'cilium.io',
+  version: 'v2',
+  plural: 'ciliumnetworkpolicies',
+}
 export const events: Resource = { group: 'events.k8s.io', version: 'v1', plural: 'events' }
 export const accessReviews: Resource = {
   group: 'authorization.k8s.io',
   version: 'v1',
   plural: 'selfsubjectaccessreviews',
 }
+export const services: Resource = { group: '', version: 'v1', plural: 'services' }
 
 /** Which objects of a collection: of one namespace, or those that a selector chooses. */
 export type Selection = {
