@@ -108,7 +108,13 @@ async function addCluster(
   }
 }
 
-function remark({ problems, notes }: Gathered, desk: Desk): void {
-  for (const problem of problems) desk.remark(`refused: ${explainObjectProblem(problem)}\n`)
+function remark(gathered: Gathered, desk: Desk): void {
+  for (const problem of gathered.problems)
+    desk.remark(`refused: ${explainObjectProblem(problem)}\n`)
+  remarkNotes(gathered, desk)
+}
+
+/** What was left out on purpose. */
+export function remarkNotes({ notes }: Gathered, desk: Desk): void {
   for (const note of notes) desk.remark(`note: ${note}\n`)
 }

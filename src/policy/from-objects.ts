@@ -29,6 +29,8 @@ export type Gathered = {
   readonly problems: readonly ObjectProblem[]
   /** What an API server takes, and is likely not meant; seen before it is read. */
   readonly slips: readonly Slip[]
+  /** Where an object was met, by kind and name: "NetworkPolicy shop/api". */
+  readonly places: ReadonlyMap<string, string>
   /** What was left out on purpose, for people. */
   readonly notes: readonly string[]
 }
@@ -90,9 +92,10 @@ export class Gathering {
   }
 
   done(): Gathered {
-    const { namespaces, pods, nodes, services, policies, problems, slips } = this.#parts
+    const { namespaces, pods, nodes, services, policies, ...rest } = this.#parts
     const cluster = { namespaces, pods, nodes, services, policies }
-    return { cluster, problems, slips, notes: notesOf(this.#parts) }
+    const { problems, slips, places } = rest
+    return { cluster, problems, slips, places, notes: notesOf(this.#parts) }
   }
 }
 

@@ -1,112 +1,165 @@
-import { type Address, parseAddress } from '../base/address.ts'
+import { addressBits, formatAddress } from '../base/address.ts'
 import type { EndpointRequirement } from '../cluster/endpoint-selector.ts'
 import type { JsonObject } from '../cluster/json-value.ts'
 import { namespaceNameLabel } from '../cluster/namespace.ts'
+import type { Direction } from '../cluster/network-policy.ts'
 import { type Pod, podKey } from '../cluster/pod.ts'
-import { type Endpoint, endpointOf } from './endpoint.ts'
-import type { Finding } from './lint.ts'
-import type { Cluster, Policy } from './model.ts'
-import { selects } from './select.ts'
+import {
+  bareAddresses,
+  cacheEnds,
+  type Dns,
+  dnsNamespace,
+  dnsOf,
+  dnsPort,
+  serverEnds,
+} from './dns.ts'
+import type { Endpoint } from './endpoint.ts'
+import { type Found, listed, titleOf } from './finding.ts'
+import type { LintView } from './lint-view.ts'
+import type { Policy } from './model.ts'
 import { isPassing, verdict } from './verdict.ts'
 
-const dnsPort = 53
-const dnsLabels = { 'k8s-app': 'kube-dns' }
-/** Where NodeLocal DNSCache listens, on every node: no pod's address, so selectors miss it. */
-const nodeLocalAddress = '169.254.20.10'
+/** Pods that a policy closes, so that they can't ask for names, or not answer such questions. */
+export const dnsFindings = (policy: Policy, view: LintView): readonly Found[] => {
+  const dns = dnsOf(view.cluster)
+  return [...askersOf(policy, dns, view), ...answerersOf(policy, dns, view)]
+}
 
-/** Pods that a policy closes for egress and that no rule lets ask for names. */
-export function dnsFindings(policy: Policy, cluster: Cluster): readonly Finding[] {
-  if (!policy.isolates.egress) return []
-  const mute = cluster.pods
-    .filter((pod) => selects(policy.subjects, pod, cluster))
-    .filter((pod) => pod.addresses.length > 0 && !canResolve(pod, cluster))
-    .map(podKey)
-  if (mute.length === 0) return []
-  const fix = fixOf(policy)
+function askersOf(policy: Policy, dns: Dns, view: LintView): readonly Found[] {
+  // Servers ask those of their node, outside.
+  const subjects = closedFirstBy(policy, 'egress', view).filter((pod) => !dns.servers.includes(pod))
+  const mute = subjects.filter((pod) => !isAnswered(pod, dns, view, 'UDP'))
+  const short = subjects.filter((pod) => !mute.includes(pod) && !isAnswered(pod, dns, view, 'TCP'))
+  const where = { check: 'dns', object: titleOf(policy), path: policy.path } as const
+  const fixed = fixFor(policy, egressOf(dns))
+  const whom = dns.isCached ? 'DNS (NodeLocal DNSCache, on every node)' : 'DNS'
+  return [
+    ...(mute.length === 0
+      ? []
+      : [
+          {
+            ...where,
+            text: `closes egress of ${namesOf(mute)}, and no rule lets them reach ${whom}, port 53`,
+            ...remedyFor(mute, 'egress', view, fixed),
+          },
+        ]),
+    ...(short.length === 0
+      ? []
+      : [
+          {
+            ...where,
+            text: `lets ${namesOf(short)} reach ${whom} on UDP 53, and not on TCP 53`,
+            meaning: 'answers that are too long for one datagram never come',
+            ...remedyFor(short, 'egress', view, fixed),
+          },
+        ]),
+  ]
+}
+
+/** DNS servers that are closed for ingress, from whom they are to serve. */
+function answerersOf(policy: Policy, dns: Dns, view: LintView): readonly Found[] {
+  if (policy.namespace !== dnsNamespace) return []
+  const closed = closedFirstBy(policy, 'ingress', view).filter((pod) => dns.servers.includes(pod))
+  if (closed.length === 0) return []
+  const refused = view.cluster.pods.filter(
+    (pod) => !pod.isDone && !pod.isHostNetwork && closed.some((one) => isShutOut(pod, one, view)),
+  )
+  if (refused.length === 0) return []
+  const ports = ['UDP', 'TCP'].map((protocol) => ({ protocol, port: dnsPort }))
   return [
     {
       check: 'dns',
-      object: `${policy.kind} ${policy.namespace}/${policy.name}`,
+      object: titleOf(policy),
       path: policy.path,
-      text: `closes egress of ${mute.join(', ')}, and no rule lets them reach DNS on port 53`,
-      ...(fix ? { fix } : {}),
+      text: `closes ingress of ${namesOf(closed)}, and no rule lets ${namesOf(refused)} ask them`,
+      ...remedyFor(closed, 'ingress', view, fixFor(policy, { ingress: [{ ports }] })),
     },
   ]
 }
 
-function canResolve(pod: Pod, cluster: Cluster): boolean {
+const namesOf = (pods: readonly Pod[]): string => listed(pods.map(podKey))
+
+/** Each pod is told of once, with the first of the policies that isolate it. */
+const closedFirstBy = (policy: Policy, direction: Direction, view: LintView): readonly Pod[] =>
+  policy.isolates[direction]
+    ? view.subjectsOf(policy).filter((pod) => {
+        const first = view.policiesOf(pod).find(({ isolates }) => isolates[direction])
+        return first === policy && pod.addresses.length > 0
+      })
+    : []
+
+function isAnswered(pod: Pod, dns: Dns, view: LintView, protocol: 'UDP' | 'TCP'): boolean {
   return pod.addresses.some((address) => {
     const from: Endpoint = { kind: 'pod', pod, address }
-    return resolversOf(cluster, address, pod).some((to) => {
-      const { egress } = verdict(cluster, { from, to, protocol: 'UDP', port: dnsPort })
-      return isPassing(egress)
+    const caches = cacheEnds(dns, address, pod)
+    const isAlone = dns.isCached && caches.length > 0
+    const asked = isAlone ? caches : [...serverEnds(dns, address.family), ...caches]
+    return asked.some((to) =>
+      isPassing(verdict(view.cluster, { from, to, protocol, port: dnsPort }).egress),
+    )
+  })
+}
+
+const isShutOut = (pod: Pod, server: Pod, { cluster }: LintView): boolean =>
+  pod !== server &&
+  pod.addresses.some((address) => {
+    const to = server.addresses.find(({ family }) => family === address.family)
+    if (!to) return false
+    const { ingress } = verdict(cluster, {
+      from: { kind: 'pod', pod, address },
+      to: { kind: 'pod', pod: server, address: to },
+      protocol: 'UDP',
+      port: dnsPort,
     })
+    return !isPassing(ingress)
   })
+
+/** Where a deny stands, no further rule helps (any one that is about DNS' port). */
+function remedyFor(
+  pods: readonly Pod[],
+  direction: Direction,
+  view: LintView,
+  fix: JsonObject | undefined,
+): Pick<Found, 'fix' | 'remedy'> {
+  const denies = pods
+    .flatMap((pod) => view.policiesOf(pod))
+    .flatMap((policy) =>
+      policy.rules
+        .filter((rule) => rule.action === 'deny' && rule.direction === direction)
+        .map(({ path }) => `${titleOf(policy)} ${path}`),
+    )
+  const [deny] = denies
+  if (deny !== undefined)
+    return { remedy: `see whether ${deny} denies it, which no other rule undoes; else allow it` }
+  return fix ? { fix } : { remedy: 'allow UDP and TCP 53 to the DNS pods of kube-system' }
 }
 
-/** The cluster's DNS pods, or one as they always are; and the cache on the pod's node. */
-function resolversOf({ pods }: Cluster, { family }: Address, asking: Pod): readonly Endpoint[] {
-  const isDns = ({ namespace, labels, isDone }: Pod): boolean =>
-    !isDone && namespace === 'kube-system' && labels.get('k8s-app') === dnsLabels['k8s-app']
-  const known = pods.filter(isDns).flatMap((pod) => {
-    const address = pod.addresses.find((one) => one.family === family)
-    return address ? [endpointOf(pod, address)] : []
-  })
-  const cache = parseAddress(nodeLocalAddress)
-  const node = asking.node === undefined ? {} : { node: asking.node }
-  return [
-    ...(known.length > 0 ? known : [usualDns(family)]),
-    ...(cache && cache.family === family
-      ? [{ kind: 'node', address: cache, ...node } satisfies Endpoint]
-      : []),
-  ]
-}
-
-function usualDns(family: Address['family']): Endpoint {
-  const address = { family, value: 0n }
-  const pod: Pod = {
-    namespace: 'kube-system',
-    name: 'coredns',
-    labels: new Map(Object.entries(dnsLabels)),
-    addresses: [address],
-    ports: [
-      { protocol: 'UDP', port: dnsPort, name: 'dns' },
-      { protocol: 'TCP', port: dnsPort, name: 'dns-tcp' },
-    ],
-    isHostNetwork: false,
-    isDone: false,
-    hostAddresses: [],
-    serviceAccount: 'coredns',
+function egressOf(dns: Dns): JsonObject {
+  const servers = {
+    namespaceSelector: { matchLabels: { [namespaceNameLabel]: dnsNamespace } },
+    podSelector: { matchLabels: Object.fromEntries(dns.labels) },
   }
-  return { kind: 'pod', pod, address }
+  const blocks = bareAddresses(dns).map((address) => ({
+    ipBlock: { cidr: `${formatAddress(address)}/${addressBits(address.family)}` },
+  }))
+  const ports = ['UDP', 'TCP'].map((protocol) => ({ protocol, port: dnsPort }))
+  return { egress: [{ to: [servers, ...blocks], ports }] }
 }
 
 /** For the same pods, so that it closes nobody else; a selector that only Cilium has, has none. */
-function fixOf({ namespace, name, subjects }: Policy): JsonObject | undefined {
+function fixFor({ namespace, name, subjects }: Policy, rules: JsonObject): JsonObject | undefined {
   const own = subjects.filter(({ of }) => of !== 'namespace-name')
   if (own.some(({ of }) => of !== 'pod')) return undefined
+  const [direction] = Object.keys(rules)
+  const way = direction === 'egress' ? 'dns' : 'serves-dns'
   return {
     apiVersion: 'networking.k8s.io/v1',
     kind: 'NetworkPolicy',
-    metadata: { namespace, name: `${name}-dns` },
+    metadata: { namespace, name: `${name.slice(0, 200)}-${way}` },
     spec: {
       podSelector: own.length === 0 ? {} : { matchExpressions: own.map(expressionOf) },
-      policyTypes: ['Egress'],
-      egress: [
-        {
-          to: [
-            {
-              namespaceSelector: { matchLabels: { [namespaceNameLabel]: 'kube-system' } },
-              podSelector: { matchLabels: dnsLabels },
-            },
-            { ipBlock: { cidr: `${nodeLocalAddress}/32` } },
-          ],
-          ports: [
-            { protocol: 'UDP', port: dnsPort },
-            { protocol: 'TCP', port: dnsPort },
-          ],
-        },
-      ],
+      policyTypes: [direction === 'egress' ? 'Egress' : 'Ingress'],
+      ...rules,
     },
   }
 }

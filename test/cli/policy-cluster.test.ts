@@ -125,7 +125,7 @@ for (const { why, fault, said } of [
   {
     why: 'no right to list pods',
     fault: ({ api }: Live) => api.faults.denied.add('list pods'),
-    said: /pods at .*: 403 .*policies select pods.*apiGroups: \[""\], resources: \["pods"\], .*list/,
+    said: /pods at .*: 403 .*policies select pods.*: \["pods"\], verbs: \["list"\]/,
   },
   {
     why: 'no right to list policies of Cilium',

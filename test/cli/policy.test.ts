@@ -261,10 +261,15 @@ t.test('lint: findings with what mends them', (t) =>
     t.equal(ran.code, 1, ran.stderr)
     t.match(
       ran.stdout,
-      /^open-namespace: Namespace x has pods that no policy isolates for egress\n/m,
+      /^open-namespace: Namespace x \(.*all.yaml.*\) has pods .* isolates for egress\n/m,
     )
-    const [, fix = ''] = ran.stdout.split('egress\n\n')
-    written(folder, 'fix.yaml', fix.replaceAll(/^ {4}/gm, ''))
-    t.match(JSON.parse(tool([...words, '--json']).stdout), [{ check: 'dns', fix: { spec: {} } }])
+    t.match(ran.stdout, /^ {2}means: whoever.*\n {2}to do: allow .*\n\n {4}apiVersion: /m)
+    const fix = (ran.stdout.match(/^( {4}.*\n)+/m)?.[0] ?? '').replaceAll(/^ {4}/gm, '')
+    const path = written(folder, 'fix.yaml', fix)
+    t.match(JSON.parse(tool([...words, '--json']).stdout), [
+      { check: 'dns', place: path, fix: { spec: {} }, meaning: String, remedy: String },
+    ])
+    t.same(tool([...words, '--skip', 'dns']), { code: 0, stdout: 'nothing found\n', stderr: '' })
+    t.match(tool([...words, '--skip', 'nds']), { code: 2, stderr: /there is dns, selects-no/ })
   }),
 )

@@ -1,5 +1,6 @@
 import { test } from 'tap'
-import { type Finding, lint } from '../../src/policy/lint.ts'
+import type { Finding } from '../../src/policy/finding.ts'
+import { lint } from '../../src/policy/lint.ts'
 import { clusterOf, cnp, namespace, np, passes, pod } from './objects.ts'
 
 const base = [
@@ -15,7 +16,7 @@ const base = [
   }),
 ]
 /** Closes x both ways and lets names be asked for: nothing to find. */
-const allDns = { ports: [{ port: 53, protocol: 'UDP' }] }
+const allDns = { ports: ['UDP', 'TCP'].map((protocol) => ({ port: 53, protocol })) }
 const clean = np('x/clean', { policyTypes: ['Ingress', 'Egress'], egress: [allDns] })
 const isA = { podSelector: { matchLabels: { app: 'a' } } }
 const http = { ports: [{ port: 80 }] }
@@ -94,7 +95,7 @@ const rows: readonly Row[] = [
   {
     why: 'two peers where one was meant',
     policies: [np('x/p', { ...isA, ingress: [{ from: [red, own] }] })],
-    want: one('either-peer', /write both selectors in one peer/),
+    want: one('either-peer', /whole namespaces and another one/),
   },
   {
     why: 'one peer with both is right',
@@ -119,6 +120,89 @@ const rows: readonly Row[] = [
       { check: 'host-network', object: 'NetworkPolicy x/clean' },
       ...one('host-network', /no effect on x\/h/, 'spec'),
     ],
+  },
+  {
+    why: 'a policy of pods that have ended',
+    policies: [
+      pod('x/j', { labels: { app: 'j' }, ip: '10.0.0.9', status: { phase: 'Succeeded' } }),
+      np('x/p', { podSelector: { matchLabels: { app: 'j' } } }),
+    ],
+    want: one('completed-pods', /some that have ended: x\/j$/, 'spec'),
+  },
+  {
+    why: 'an empty list of peers, in the kind where it is nobody',
+    policies: [
+      cnp('x/p', {
+        endpointSelector: isA.podSelector,
+        ingress: [{ fromEndpoints: [], toPorts: [{ ports: [{ port: '80' }] }] }],
+      }),
+    ],
+    want: one('empty-rule', /allows nothing; .* empty list of peers is anybody/),
+  },
+  {
+    why: 'a port that no destination of egress has',
+    policies: [
+      np('x/p', {
+        ...isA,
+        policyTypes: ['Egress'],
+        egress: [{ to: [own], ports: [{ port: 80 }] }],
+      }),
+    ],
+    want: one('nobody-listens', /declares TCP 80; there is 8080$/, 'spec.egress[0]'),
+  },
+  {
+    why: 'a destination that may be outside has any port',
+    policies: [
+      np('x/p', {
+        ...isA,
+        policyTypes: ['Egress'],
+        egress: [{ to: [own, { ipBlock: { cidr: '192.0.2.0/24' } }], ports: [{ port: 80 }] }],
+      }),
+    ],
+    want: [],
+  },
+  {
+    why: 'a rule within one of another policy',
+    policies: [
+      np('x/p', { ...isA, ingress: [{ from: [own], ...http }] }),
+      np('x/q', {
+        ingress: [{ from: [{ namespaceSelector: {} }], ports: [{ port: 1, endPort: 99 }] }],
+      }),
+    ],
+    want: one('shadowed', /adds nothing: NetworkPolicy x\/q spec\.ingress\[0\] allows all of it/),
+  },
+  {
+    why: 'of two rules that say the same the later one',
+    policies: [np('x/p', { ...isA, ingress: [{ from: [own] }, { from: [own] }] })],
+    want: one('shadowed', /adds nothing: spec\.ingress\[0\] allows all/, 'spec.ingress[1]'),
+  },
+  {
+    why: 'an allow that is denied',
+    policies: [
+      cnp('x/p', {
+        endpointSelector: isA.podSelector,
+        ingress: [{ fromEndpoints: [{ matchLabels: { app: 'b' } }] }],
+        ingressDeny: [{ fromEndpoints: [{}] }],
+      }),
+    ],
+    want: one('shadowed', /no effect: spec\.ingressDeny\[0\] denies all of it/),
+  },
+  {
+    why: 'a rule of other pods, other ports or with a hole shadows nothing',
+    policies: [
+      np('x/p', { ...isA, ingress: [{ from: [{ ipBlock: { cidr: '10.0.0.0/24' } }], ...http }] }),
+      np('x/q', {
+        podSelector: own.podSelector,
+        ingress: [{ from: [{ ipBlock: { cidr: '10.0.0.0/8' } }], ports: [{ port: 8080 }] }],
+      }),
+      np('x/r', {
+        ...isA,
+        ingress: [
+          { from: [{ ipBlock: { cidr: '10.0.0.0/8', except: ['10.0.0.128/25'] } }], ...http },
+        ],
+      }),
+    ],
+    want: [],
   },
   {
     why: 'a namespace without default deny',
@@ -176,4 +260,88 @@ test('lint: DNS pods that no manifest has are as they always are', async (t) => 
       .filter((check) => check === 'dns')
   t.same(checks({ to, ...allDns }), [])
   t.same(checks({ to, ...http }), ['dns'])
+})
+
+test('lint: every finding says what it means and what to do', async (t) => {
+  for (const { policies } of rows)
+    for (const { meaning, remedy } of found(clean, ...policies))
+      t.ok(meaning.length > 10 && remedy.length > 10)
+})
+
+const closedX = np('x/p', { policyTypes: ['Ingress', 'Egress'], egress: [http] })
+const dnsOf = (...objects: readonly object[]) =>
+  lint(clusterOf(...objects)).filter(({ check }) => check === 'dns')
+
+test('lint: DNS over UDP alone', async (t) => {
+  const udp = { ports: [{ port: 53, protocol: 'UDP' }] }
+  const policy = np('x/p', { policyTypes: ['Ingress', 'Egress'], egress: [udp] })
+  const [finding, ...others] = dnsOf(...base, policy)
+  t.match(finding, {
+    text: /x\/a, x\/b reach DNS on UDP 53, and not on TCP 53/,
+    meaning: /too long/,
+  })
+  t.same(others, [])
+  t.same(dnsOf(...base, policy, finding?.fix ?? {}), [])
+})
+
+test('lint: a pod that two policies close is told of once', async (t) => {
+  const other = np('x/q', { ...isA, policyTypes: ['Egress'] })
+  t.match(dnsOf(...base, closedX, other), [{ object: 'NetworkPolicy x/p', text: /x\/a, x\/b/ }])
+})
+
+test('lint: where nodes have a cache, pods ask that one', async (t) => {
+  const cache = pod('kube-system/cache', {
+    labels: { 'k8s-app': 'node-local-dns' },
+    ip: '192.168.0.1',
+    spec: { hostNetwork: true },
+  })
+  const kubeDns = {
+    ...{ apiVersion: 'v1', kind: 'Service' },
+    metadata: { namespace: 'kube-system', name: 'kube-dns' },
+    spec: { clusterIP: '10.96.0.10', selector: { 'k8s-app': 'kube-dns' }, ports: [{ port: 53 }] },
+  }
+  const toServers = { to: [{ namespaceSelector: {} }], ...allDns }
+  const policy = np('x/p', { policyTypes: ['Ingress', 'Egress'], egress: [toServers] })
+  t.same(dnsOf(...base, policy), [], 'without it servers are enough')
+  const [finding] = dnsOf(...base, policy, cache, kubeDns)
+  t.match(finding?.text, /reach DNS \(NodeLocal DNSCache, on every node\)/)
+  const after = clusterOf(...base, policy, cache, kubeDns, finding?.fix)
+  for (const address of ['169.254.20.10', '10.96.0.10'])
+    t.ok(passes(after, 'x/a', address, '53/UDP'), address)
+  t.same(dnsOf(...base, policy, cache, kubeDns, finding?.fix ?? {}), [])
+  const byService = { to: [{ ipBlock: { cidr: '10.96.0.10/32' } }], ...allDns }
+  const other = np('x/p', { policyTypes: ['Ingress', 'Egress'], egress: [byService] })
+  t.same(dnsOf(...base, other, cache, kubeDns), [], 'the cache has the address of the Service')
+})
+
+test('lint: DNS servers of the host network are addresses', async (t) => {
+  const server = pod('kube-system/dns', {
+    labels: { 'k8s-app': 'kube-dns' },
+    ip: '192.168.0.1',
+    ports: ['53/UDP', '53'],
+    spec: { hostNetwork: true },
+  })
+  const objects = [...base.filter((one) => one !== base[4]), server]
+  const [finding] = dnsOf(...objects, closedX)
+  t.ok(passes(clusterOf(...objects, closedX, finding?.fix), 'x/a', 'kube-system/dns', '53/UDP'))
+})
+
+test('lint: DNS servers that nobody may ask', async (t) => {
+  const shut = np('kube-system/shut', { ingress: [{ from: [{ podSelector: {} }] }] })
+  const objects = [...base.filter((one) => one !== base[5]), shut, clean]
+  const [finding, ...others] = dnsOf(...objects)
+  t.match(finding, {
+    object: 'NetworkPolicy kube-system/shut',
+    text: /ingress of kube-system\/dns, and no rule lets x\/a, x\/b ask them/,
+  })
+  t.same(others, [])
+  t.notOk(passes(clusterOf(...objects), 'x/a', 'kube-system/dns', '53/UDP'))
+  t.ok(passes(clusterOf(...objects, finding?.fix), 'x/a', 'kube-system/dns', '53/UDP'))
+})
+
+test('lint: against a deny no manifest helps', async (t) => {
+  const deny = cnp('x/d', { endpointSelector: {}, egressDeny: [{ toEntities: ['all'] }] })
+  const [finding] = dnsOf(...base, deny)
+  t.match(finding, { remedy: /CiliumNetworkPolicy x\/d spec\.egressDeny\[0\] denies it/ })
+  t.notOk(finding?.fix)
 })
