@@ -70,6 +70,16 @@ export const mask = (
     data(5, xor),
   ])
 
+/** [ bitwise reg = ( reg & 0xff… ) ^ 0 ]: whole words, as they are. */
+export const move = (from: number, to: number, bytes: number): Expression =>
+  expression('bitwise', [
+    u32be(1, from),
+    u32be(2, to),
+    u32be(3, bytes),
+    data(4, new Uint8Array(bytes).fill(0xff)),
+    data(5, new Uint8Array(bytes)),
+  ])
+
 /** [ lookup reg set NAME ]: the rule ends here when the set does not hold the registers' value. */
 export const lookup = (set: string, from: number): Expression =>
   expression('lookup', [text(1, set), u32be(2, from)])
