@@ -35,6 +35,8 @@ export type End = {
   readonly members: readonly EndMember[]
   readonly isLocalPod: boolean
   readonly isOwnNode: boolean
+  /** The node's own, and the API tells of it nowhere: to policies it may as well be outside. */
+  readonly isUntold: boolean
 }
 
 export type EndMember = {
@@ -73,53 +75,58 @@ export function endsOfNode(facts: NodeFacts, kernel: Distinctions): readonly End
   return [...groups.values()].flatMap((group): readonly End[] => {
     const [one, two] = group
     if (!one) return []
-    const { endpoint, isLocalPod, isOwnNode } = one.place
+    const { place } = one
     const other = two?.place.endpoint
-    return [
-      { endpoint, isLocalPod, isOwnNode, members: membersOf(group), ...(other ? { other } : {}) },
-    ]
+    return [{ ...place, members: membersOf(group), ...(other ? { other } : {}) }]
   })
 }
 
-type Known = {
-  readonly endpoint: Endpoint
-  readonly isLocalPod: boolean
-  readonly isOwnNode: boolean
-}
+type Known = Pick<End, 'endpoint' | 'isLocalPod' | 'isOwnNode' | 'isUntold'>
 
 const world = (address: Address): Known => ({
   endpoint: { kind: 'world', address },
   isLocalPod: false,
   isOwnNode: false,
+  isUntold: false,
 })
 
-const placeKey = ({ endpoint, isLocalPod, isOwnNode }: Known): string =>
-  `${endpoint.kind}${isLocalPod ? ' local' : ''}${isOwnNode ? ' own' : ''}`
+const placeKey = ({ endpoint, isLocalPod, isOwnNode, isUntold }: Known): string =>
+  [endpoint.kind, isLocalPod, isOwnNode, isUntold].join()
 
 /** By `addressKey`. Who is named first here is who an address belongs to (P44). */
 function knownEndpoints(facts: NodeFacts): ReadonlyMap<string, Known> {
   const { cluster, localAddresses, node = thisNode } = facts
-  const all = [
-    ...localAddresses.map((address) => nodeAt(address, node, node)),
+  const told = [
     ...podsOf({ ...facts, node }),
     ...cluster.nodes.flatMap(({ name, addresses }) =>
-      addresses.map((address) => nodeAt(address, name, node)),
+      addresses.map((address) => nodeAt(address, name)),
     ),
     ...cluster.pods
       .filter(({ isDone }) => !isDone)
       .flatMap((pod) =>
         (pod.isHostNetwork ? pod.addresses : pod.hostAddresses).map((address) =>
-          nodeAt(address, pod.node, node),
+          nodeAt(address, pod.node),
         ),
       ),
-  ]
-  return new Map(all.toReversed().map((one) => [addressKey(one.endpoint.address), one]))
+  ].map((one) => (isNamed(one, node) ? { ...one, isOwnNode: true } : one))
+  const known = new Map(
+    told.toReversed().map((one) => [addressKey(one.endpoint.address), one] as const),
+  )
+  for (const address of localAddresses) {
+    const isUntold = known.get(addressKey(address))?.endpoint.kind !== 'node'
+    known.set(addressKey(address), { ...nodeAt(address, node), isOwnNode: true, isUntold })
+  }
+  return known
 }
 
-const nodeAt = (address: Address, name: string | undefined, here: string): Known => ({
+const isNamed = ({ endpoint }: Known, node: string): boolean =>
+  endpoint.kind === 'node' && endpoint.node === node
+
+const nodeAt = (address: Address, name: string | undefined): Known => ({
   endpoint: { kind: 'node', address, ...(name === undefined ? {} : { node: name }) },
   isLocalPod: false,
-  isOwnNode: name === here,
+  isOwnNode: false,
+  isUntold: false,
 })
 
 /** Living pods, and behind them those that have ended and are on record still. */
@@ -133,7 +140,8 @@ function podsOf({ cluster, policed, node }: NodeFacts): readonly Known[] {
       const isLocalPod = isOnRecord || (pod.node === node && !pod.isDone)
       if (pod.isDone && !isOnRecord) return []
       const told = isLocalPod ? { ...pod, isDone: false, ...(node ? { node } : {}) } : pod
-      return [{ endpoint: endpointOf(told, address), isLocalPod, isOwnNode: false }]
+      const endpoint = endpointOf(told, address)
+      return [{ endpoint, isLocalPod, isOwnNode: false, isUntold: false }]
     }),
   )
 }

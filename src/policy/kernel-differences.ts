@@ -17,7 +17,7 @@ export type Difference = {
   readonly direction: Direction
   readonly from: readonly EndMember[]
   readonly to: readonly EndMember[]
-  /** "IP protocol 47" for those without names. */
+  /** "IP protocol 47" for those without names; "any". */
   readonly protocol: string
   readonly firstPort: number
   readonly lastPort: number
@@ -36,7 +36,7 @@ export type Comparison = {
   readonly flows: number
   /** Rules that can't be followed, so that what comes to them is not known. */
   readonly unknown: readonly string[]
-  /** Flows on which both agree, as many as were asked for: for probes. */
+  /** Flows on which both agree, as many as were asked for: of TCP, for probes. */
   readonly agreed: readonly { readonly connection: Connection; readonly isAllowed: boolean }[]
 }
 
@@ -76,8 +76,11 @@ export function compareWithKernel(
         if (differences.length >= extent.differencesMax) break
         const judged = judgedFlows(pair, run)
         flows += judged.length
-        differences.push(...merged(judged).flatMap((one) => one.difference ?? []))
-        const same = judged.find((one) => !one.difference)
+        differences.push(...merged(judged))
+        const same = judged.find(
+          ({ difference, connection }) =>
+            !difference && connection.protocol === 'TCP' && connection.port > 0,
+        )
         if (same && agreed.length < extent.agreedMax) agreed.push(same)
       }
   return { differences, flows, agreed, unknown: [...run.unknown] }
@@ -106,6 +109,7 @@ function pairsOf(from: End, to: End): readonly Pair[] {
 }
 
 type Judged = {
+  readonly protocol: number
   readonly connection: Connection
   readonly isAllowed: boolean
   readonly difference?: Difference
@@ -134,9 +138,10 @@ function judgedFlows(pair: Pair, run: Run): readonly Judged[] {
         : { ...ends, protocol: 'ICMP' }
       const sides = sidesOf(cluster, connection, pair)
       const isAllowed = sides.every(({ side }) => isPassing(side))
+      if (to.isUntold && isAllowed !== isOutsideAllowed(cluster, connection)) return []
       const found = kernelVerdict({ source, target, protocol, port }, run)
       if (!found) return []
-      if ((found.verdict === 'passes') === isAllowed) return [{ connection, isAllowed }]
+      if ((found.verdict === 'passes') === isAllowed) return [{ protocol, connection, isAllowed }]
       const difference: Difference = {
         direction: directionOf(pair, sides, found.trace),
         from: from.members,
@@ -150,9 +155,15 @@ function judgedFlows(pair: Pair, run: Run): readonly Judged[] {
         rule: found.by && `${found.by.chain}: ${found.by.comment ?? `handle ${found.by.handle}`}`,
         example: connection,
       }
-      return [{ connection, isAllowed, difference }]
+      return [{ protocol, connection, isAllowed, difference }]
     }),
   )
+}
+
+/** What the policies say if nobody knows that the address is the node's. */
+function isOutsideAllowed(cluster: Cluster, connection: Connection): boolean {
+  const to: Endpoint = { kind: 'world', address: connection.to.address }
+  return isPassing(verdict(cluster, { ...connection, to }).egress)
 }
 
 /** Every named protocol by itself. */
@@ -217,23 +228,26 @@ function directionOf(
   return last === 'ingress' || (!from.isLocalPod && last === undefined) ? 'ingress' : 'egress'
 }
 
-/** Neighbouring ports that fare alike are told once. */
-function merged(judged: readonly Judged[]): readonly Judged[] {
-  const kept: Judged[] = []
-  for (const one of judged) {
-    const before = kept.at(-1)?.difference
-    const { difference } = one
-    const isMore =
-      before &&
-      difference &&
-      before.protocol === difference.protocol &&
-      before.lastPort + 1 === difference.firstPort &&
-      before.kernel === difference.kernel &&
-      before.policy === difference.policy &&
-      before.rule === difference.rule &&
-      before.direction === difference.direction
-    if (isMore) kept.pop()
-    kept.push(isMore ? { ...one, difference: { ...before, lastPort: difference.lastPort } } : one)
+/** Neighbouring ports that fare alike are told once, and so are all protocols. */
+function merged(judged: readonly Judged[]): readonly Difference[] {
+  const kept: Difference[] = []
+  for (const { difference } of judged) {
+    if (!difference) continue
+    const before = kept.at(-1)
+    if (before && isSame(before, difference) && before.lastPort + 1 === difference.firstPort)
+      kept[kept.length - 1] = { ...before, lastPort: difference.lastPort }
+    else kept.push(difference)
   }
-  return kept
+  const [first] = kept
+  const isWhole = ({ firstPort, lastPort }: Difference) => firstPort === 0 && lastPort === 65_535
+  const protocols = new Set(judged.map(({ protocol }) => protocol))
+  const isAny = kept.every(
+    (one) => first && isWhole(one) && isSame({ ...one, protocol: '' }, { ...first, protocol: '' }),
+  )
+  return first && isAny && kept.length === protocols.size ? [{ ...first, protocol: 'any' }] : kept
 }
+
+const isSame = (one: Difference, other: Difference): boolean =>
+  (['protocol', 'kernel', 'policy', 'rule', 'direction'] as const).every(
+    (key) => one[key] === other[key],
+  )

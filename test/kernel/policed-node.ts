@@ -43,7 +43,7 @@ const podsHere = (cluster: Cluster) =>
   livingPods(cluster).filter(({ node, isHostNetwork }) => node === nodeName && !isHostNetwork)
 
 /** Compiled, loaded, and read back. */
-export function loadAndRead(room: Room, cluster: Cluster): ReadTable {
+export function loadAndRead(room: Room, cluster: Cluster, over = nativeIn(room)): ReadTable {
   const policed = podsHere(cluster).flatMap(({ addresses, name }) =>
     addresses.map(
       (address): Element => ({
@@ -54,7 +54,7 @@ export function loadAndRead(room: Room, cluster: Cluster): ReadTable {
       }),
     ),
   )
-  const socket = new PolicySocket(nativeIn(room))
+  const socket = new PolicySocket(over)
   try {
     socket.load(programOf(cluster, nodeName), policed)
   } finally {
