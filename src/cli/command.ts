@@ -18,8 +18,8 @@ export type Option = {
   readonly text: string
 }
 
-/** A word behind the command's name: SRC, DST, PORT. */
-export type Operand = { readonly name: string; readonly need: 'needed' | 'optional' }
+/** A word behind the command's name: SRC, DST, PORT. `repeated`: any number, the last of all. */
+export type Operand = { readonly name: string; readonly need: 'needed' | 'optional' | 'repeated' }
 
 export type Values = Readonly<Record<string, string | boolean | undefined>>
 
@@ -78,7 +78,9 @@ export function parseWords(
       allowPositionals: operands.length > 0,
     })
     const needed = operands.filter(({ need }) => need === 'needed')
-    if (positionals.length < needed.length || positionals.length > operands.length)
+    const isOpen = operands.some(({ need }) => need === 'repeated')
+    const most = isOpen ? Number.POSITIVE_INFINITY : operands.length
+    if (positionals.length < needed.length || positionals.length > most)
       throw new Error(`It takes ${operands.map(wordOf).join(' ')}`)
     const defaults = Object.entries(options).map(([key, option]) => [key, option.default])
     return { values: { ...Object.fromEntries(defaults), ...values }, operands: positionals }
@@ -88,7 +90,10 @@ export function parseWords(
   }
 }
 
-export const wordOf = ({ name, need }: Operand): string => (need === 'needed' ? name : `[${name}]`)
+export const wordOf = ({ name, need }: Operand): string => {
+  if (need === 'needed') return name
+  return need === 'repeated' ? `[${name} …]` : `[${name}]`
+}
 
 /** The value of an option of text; empty counts as not given. */
 export const textOf = (values: Values, key: string): string | undefined => {

@@ -18,6 +18,7 @@ import { policyExplain } from './policy-explain.ts'
 import { policyLint } from './policy-lint.ts'
 import { policyMatrix } from './policy-matrix.ts'
 import { policyVerify } from './policy-verify.ts'
+import { policyWait } from './policy-wait.ts'
 import { routes } from './routes.ts'
 import { status } from './status.ts'
 
@@ -35,6 +36,7 @@ const commands: readonly Command[] = [
   policyDiff,
   policyLint,
   policyVerify,
+  policyWait,
   conformance,
 ]
 

@@ -1,3 +1,4 @@
+import { at, textOf } from '../cluster/json-value.ts'
 import type { Query } from './client.ts'
 
 /** A collection of objects as the API has it: group "" is core/v1. */
@@ -58,3 +59,11 @@ export const selectorsOf = ({ fieldSelector, labelSelector }: Selection): Query 
   fieldSelector,
   labelSelector,
 })
+
+/** "name" or "namespace/name"; undefined of what has no name. */
+export function keyOf(object: unknown): string | undefined {
+  const name = textOf(at(object, 'metadata', 'name'))
+  const namespace = textOf(at(object, 'metadata', 'namespace'))
+  if (name === undefined || name === '') return undefined
+  return namespace === undefined ? name : `${namespace}/${name}`
+}
