@@ -2,69 +2,77 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import type { Netns } from '../support/netns.ts'
 
-/** One datagram from a socket of this namespace to another of it. */
-export type Datagram = Readonly<{
-  from: string
-  fromPort: number
-  to: string
-  toPort: number
-}>
-
-// A socket for each address and port, bound before anything is sent: what comes unasked is
-// answered with an ICMP error otherwise, which would be a packet more. send(2) has led a datagram
-// through output and postrouting when it returns.
-const program = `
-  use IO::Socket::IP; use Socket qw(:all);
-  my ($addresses, $ports) = @ARGV; my %sockets;
-  for my $address (split /,/, $addresses) { for my $port (split /,/, $ports) {
-    $sockets{"$address $port"} = IO::Socket::IP->new(LocalHost => $address, LocalPort => $port,
-      Proto => 'udp') or die "bind $address $port: $@";
+const receiver = `
+  use IO::Socket::IP; use IO::Select; use Socket qw(:all);
+  my %of; my $select = IO::Select->new;
+  for my $port (@ARGV) { for my $any ('0.0.0.0', '::') {
+    my $s = IO::Socket::IP->new(LocalHost => $any, LocalPort => $port, Proto => 'udp',
+      V6Only => 1) or die "listen: $@";
+    $of{$s} = $port; $select->add($s);
   } }
   $| = 1; print "ready\\n";
-  while (<STDIN>) {
-    my ($from, $fromPort, $to, $toPort) = split;
-    my ($error, $target) = getaddrinfo($to, $toPort,
-      { flags => AI_NUMERICHOST, socktype => SOCK_DGRAM });
-    my $sent = $sockets{"$from $fromPort"}->send('x', 0, $target->{addr});
-    print defined $sent ? "sent\\n" : "refused\\n";
+  while (1) { for my $s ($select->can_read) {
+    my $from = $s->recv(my $text, 99); my ($error, $at) = getnameinfo($from, NI_NUMERICHOST);
+    print "$text\\n";
+  } }
+`
+
+/** Each from a socket of its own: what one is refused says nothing of the next. */
+const sender = `
+  use IO::Socket::IP;
+  for (@ARGV) {
+    my ($text, $local, $address, $port) = split / /;
+    my $s = IO::Socket::IP->new(PeerHost => $address, PeerPort => $port, Proto => 'udp',
+      LocalHost => $local) or die "$text: $@";
+    $s->send($text);
   }
 `
 
-/** Sends datagrams between addresses of one namespace, one after the other. */
-export class Datagrams {
+/** What arrives at UDP ports of a namespace: the texts that were sent. */
+export class Receiver {
   readonly #child: ChildProcess
-  readonly #lines: AsyncIterator<string>
+  readonly #heard: string[]
 
-  private constructor(child: ChildProcess, lines: AsyncIterator<string>) {
+  constructor(child: ChildProcess, heard: string[]) {
     this.#child = child
-    this.#lines = lines
+    this.#heard = heard
   }
 
-  static async open(
-    netns: Netns,
-    addresses: readonly string[],
-    ports: readonly number[],
-  ): Promise<Datagrams> {
-    const words = ['/usr/bin/perl', '-e', program, addresses.join(','), ports.join(',')]
-    const child = spawn('/usr/bin/nsenter', [`--net=${netns.path}`, ...words], {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    })
-    if (!child.stdout) throw new Error('Cannot read what perl says')
-    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
-    const said = await lines.next()
-    if (said.value !== 'ready') throw new Error(`Cannot open the sockets: ${String(said.value)}`)
-    return new Datagrams(child, lines)
-  }
-
-  /** Whether the sender's own hooks let it go. */
-  async send({ from, fromPort, to, toPort }: Datagram): Promise<boolean> {
-    this.#child.stdin?.write(`${from} ${fromPort} ${to} ${toPort}\n`)
-    const said = await this.#lines.next()
-    if (said.done) throw new Error('Cannot send: perl has ended')
-    return said.value === 'sent'
+  /** Since the last time. */
+  take(): readonly string[] {
+    return this.#heard.splice(0)
   }
 
   close(): void {
     this.#child.kill('SIGKILL')
   }
+}
+
+export async function receive(netns: Netns, ports: readonly number[]): Promise<Receiver> {
+  const words = ['/usr/bin/perl', '-e', receiver, ...ports.map(String)]
+  const child = spawn('/usr/bin/nsenter', [`--net=${netns.path}`, ...words], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const heard: string[] = []
+  await new Promise<void>((resolve, reject) => {
+    child.once('exit', () => reject(new Error('Cannot receive datagrams')))
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      if (line === 'ready') resolve()
+      else heard.push(line)
+    })
+  })
+  return new Receiver(child, heard)
+}
+
+export type Datagram = {
+  readonly text: string
+  readonly source: string
+  readonly target: string
+  readonly port: number
+}
+
+export function send(netns: Netns, all: readonly Datagram[]): void {
+  const words = all.map(({ text, source, target, port }) => `${text} ${source} ${target} ${port}`)
+  const done = netns.exec(['/usr/bin/perl', '-e', sender, ...words])
+  if (done.code !== 0) throw new Error(`Cannot send datagrams: ${done.stderr}`)
 }

@@ -18,7 +18,7 @@ import { readNft } from '../../src/wire/nft/message.ts'
 import { holds } from '../base/law.ts'
 import { clusterOf } from '../policy/objects.ts'
 import { pods, policies, spaces } from '../policy/random.ts'
-import { addressOf, factsOf, loadAndRead, nativeIn } from './policed-node.ts'
+import { addressOf, factsOf, loadAndRead, nativeIn } from './loaded-policies.ts'
 import { withRoom } from './sockets.ts'
 
 /** What a batch says, read by the decoders of listings: messages have the form of notices. */

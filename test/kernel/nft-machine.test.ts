@@ -6,7 +6,7 @@ import type { ListedRule } from '../../src/wire/nft/listed-table.ts'
 import { machineOf, pass } from '../../src/wire/nft/machine.ts'
 import type { ConnectionFacts, PacketFacts } from '../../src/wire/nft/packet-facts.ts'
 import { addresses, ports, table } from '../wire/nft/random-rules.ts'
-import { type Datagram, Datagrams } from './datagrams.ts'
+import { type Datagram, Datagrams } from './datagram-sender.ts'
 import { native, type Room, withRoom } from './sockets.ts'
 
 const bytes = (text: string): Uint8Array => {

@@ -1,72 +1,117 @@
-import { addressBytes, addressKey, parseAddress } from '../../src/base/address.ts'
+import { addressBytes, parseAddress } from '../../src/base/address.ts'
 import { policyTable } from '../../src/datapath/policy-table.ts'
-import type { Native } from '../../src/kernel/native.ts'
-import { type ReadTable, readTable } from '../../src/kernel/policy-reader.ts'
-import { PolicySocket } from '../../src/kernel/policy-socket.ts'
-import type { NodeFacts } from '../../src/policy/ends.ts'
-import { livingPods } from '../../src/policy/matrix.ts'
-import type { Cluster } from '../../src/policy/model.ts'
+import { PolicySocket, type Refusals } from '../../src/kernel/policy-socket.ts'
+import type { Program } from '../../src/policy/program.ts'
 import type { Element } from '../../src/wire/nft/set.ts'
-import { programOf } from '../policy/states.ts'
-import { native, type Room } from './sockets.ts'
+import { type Host, makeHost, uplink } from '../support/host.ts'
+import { makeNetns, type Netns } from '../support/netns.ts'
+import { Lodger } from './node.ts'
 
-export const nodeName = 'n1'
+// A node that routes between a handful of pods behind veths and a client outside, with our policies
+// and nothing else of ours.
 
-/** The native part as a process in the room would have it. */
-export const nativeIn = ({ fd }: Room): Native => ({
-  ...native,
-  socketIn: (netnsFd, protocol) => native.socketIn(netnsFd === -1 ? fd : netnsFd, protocol),
-})
+export const podNames = ['a', 'b', 'c'] as const
+export type PodName = (typeof podNames)[number]
 
-export const addressOf = (text: string) => {
-  const address = parseAddress(text)
-  if (!address) throw new Error(`Cannot read ${text}`)
-  return address
+/** Pods are 10.1.0.1 to .3 and fd00:1::1 to ::3. */
+export const addressesOf = (name: PodName): { readonly v4: string; readonly v6: string } => {
+  const number = podNames.indexOf(name) + 1
+  return { v4: `10.1.0.${number}`, v6: `fd00:1::${number}` }
 }
+export const outside = uplink.outside
+export const nodeAddresses = [uplink.node.v4, uplink.node.v6, '10.1.255.254', 'fd00:1::ffff']
 
-/** Every pod on this one node. */
-export const onOneNode = (cluster: Cluster): Cluster => ({
-  ...cluster,
-  pods: cluster.pods.map((pod) => ({ ...pod, node: nodeName })),
-})
+export class PolicedNode {
+  readonly host: Host
+  readonly pods: Readonly<Record<PodName, Netns>>
+  readonly lodger: Lodger
+  readonly policies: PolicySocket
 
-export const localAddresses = ['192.0.2.1', '2001:db8:ff::1'].map(addressOf)
-
-export const factsOf = (cluster: Cluster): NodeFacts => ({
-  cluster,
-  node: nodeName,
-  localAddresses,
-  policed: podsHere(cluster).flatMap(({ addresses }) => addresses),
-})
-
-const podsHere = (cluster: Cluster) =>
-  livingPods(cluster).filter(({ node, isHostNetwork }) => node === nodeName && !isHostNetwork)
-
-/** Compiled, loaded, and read back. */
-export function loadAndRead(room: Room, cluster: Cluster, over = nativeIn(room)): ReadTable {
-  const policed = podsHere(cluster).flatMap(({ addresses, name }) =>
-    addresses.map(
-      (address): Element => ({
-        ...policyTable,
-        set: `policed${address.family}`,
-        key: addressBytes(address),
-        comment: `net/${name}/eth0`,
-      }),
-    ),
-  )
-  const socket = new PolicySocket(over)
-  try {
-    socket.load(programOf(cluster, nodeName), policed)
-  } finally {
-    socket.close()
+  constructor() {
+    this.host = makeHost()
+    this.pods = { a: makeNetns('pod'), b: makeNetns('pod'), c: makeNetns('pod') }
+    this.lodger = new Lodger(this.host.netns)
+    this.policies = new PolicySocket(this.lodger.native, () => 0.5)
+    try {
+      wire(this.host, this.pods)
+    } catch (refusal) {
+      this.close()
+      throw refusal
+    }
   }
-  return reread(room)
+
+  /** `nft` on the node, with rules of others. */
+  nft(rules: string): void {
+    const done = this.host.netns.exec(['nft', '-f', '-'], { input: rules })
+    if (done.code !== 0) throw new Error(done.stderr)
+  }
+
+  load(program: Program): void {
+    this.policies.load(program, policed)
+  }
+
+  /** Packets refused, or told of, since the program was loaded. */
+  count(program: Program, is: (one: Refusals) => boolean = () => true): number {
+    return this.policies
+      .refusals(program)
+      .filter(is)
+      .reduce((sum, { packets }) => sum + packets, 0)
+  }
+
+  close(): void {
+    this.policies.close()
+    this.lodger.close()
+    for (const pod of Object.values(this.pods)) pod.close()
+    this.host.close()
+  }
 }
 
-export function reread({ fd }: Room): ReadTable {
-  const table = readTable(native, policyTable, fd)
-  if (!table) throw new Error('Cannot find the table that was just loaded')
-  return table
+export async function withPolicedNode(use: (node: PolicedNode) => unknown): Promise<void> {
+  const node = new PolicedNode()
+  try {
+    await use(node)
+  } finally {
+    node.close()
+  }
 }
 
-export const localKeys = new Set(localAddresses.map(addressKey))
+/** As ADD puts them in. */
+export const policed: readonly Element[] = podNames.flatMap((name) =>
+  Object.values(addressesOf(name)).flatMap((text) => {
+    const address = parseAddress(text)
+    if (!address) return []
+    const set = `policed${address.family}`
+    return [{ ...policyTable, set, key: addressBytes(address), comment: `net/${name}/eth0` }]
+  }),
+)
+
+const gateway = { v4: '10.1.255.254', v6: 'fe80::1' } as const
+
+function wire({ netns, outside: client }: Host, pods: PolicedNode['pods']): void {
+  const forward = 'net/ipv4/ip_forward net/ipv6/conf/all/forwarding'
+  const script = `for key in ${forward}; do echo 1 > /proc/sys/$key; done`
+  const done = netns.exec(['/bin/sh', '-c', script])
+  if (done.code !== 0) throw new Error(done.stderr)
+  netns.ip('addr', 'add', 'fd00:1::ffff/128', 'dev', 'lo')
+  for (const name of podNames) {
+    const { v4, v6 } = addressesOf(name)
+    const [pod, link] = [pods[name], `veth-${name}`]
+    netns.ip('link', 'add', link, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', pod.name)
+    netns.ip('link', 'set', link, 'addrgenmode', 'none')
+    netns.ip('addr', 'add', `${gateway.v4}/32`, 'dev', link)
+    netns.ip('link', 'set', link, 'up')
+    netns.ip('addr', 'add', `${gateway.v6}/64`, 'dev', link, 'nodad')
+    netns.ip('route', 'add', v4, 'dev', link, 'src', gateway.v4)
+    netns.ip('route', 'add', v6, 'dev', link, 'src', 'fd00:1::ffff')
+    pod.ip('link', 'set', 'eth0', 'addrgenmode', 'none')
+    pod.ip('link', 'set', 'eth0', 'up')
+    pod.ip('addr', 'add', `${v4}/32`, 'dev', 'eth0')
+    pod.ip('addr', 'add', `${v6}/128`, 'dev', 'eth0', 'nodad')
+    pod.ip('addr', 'add', `fe80::${name}/64`, 'dev', 'eth0', 'nodad')
+    pod.ip('route', 'add', gateway.v4, 'dev', 'eth0')
+    pod.ip('route', 'add', 'default', 'via', gateway.v4)
+    pod.ip('route', 'add', 'default', 'via', gateway.v6, 'dev', 'eth0')
+  }
+  client.ip('route', 'add', '10.1.0.0/16', 'via', uplink.node.v4)
+  client.ip('route', 'add', 'fd00:1::/64', 'via', uplink.node.v6)
+}

@@ -8,7 +8,7 @@ import type { Cluster } from '../../src/policy/model.ts'
 import { deleteElements } from '../../src/wire/nft/element-list.ts'
 import type { ListedElement, ListedSet, ListedTable } from '../../src/wire/nft/listed-table.ts'
 import { clusterOf, cnp, namespace, np, pod } from '../policy/objects.ts'
-import { addressOf, factsOf, loadAndRead, onOneNode, reread } from './policed-node.ts'
+import { addressOf, factsOf, loadAndRead, onOneNode, reread } from './loaded-policies.ts'
 import { withRoom } from './sockets.ts'
 
 const extent = { differencesMax: 1_000, agreedMax: 0 }

@@ -7,7 +7,7 @@ import { protocolNumbers } from '../../src/policy/spans.ts'
 import { machineOf } from '../../src/wire/nft/machine.ts'
 import { connectionOf } from '../policy/objects.ts'
 import { allowedIn, objectsOf, steps } from '../policy/truth.ts'
-import { factsOf, loadAndRead, localKeys, onOneNode } from './policed-node.ts'
+import { factsOf, loadAndRead, localKeys, onOneNode } from './loaded-policies.ts'
 import { withRoom } from './sockets.ts'
 
 const extent = { differencesMax: 100, agreedMax: 0 }
