@@ -114,8 +114,8 @@ const asNetworkPolicy = fc.tuple(place, networkPolicy).map(
     (index: number) =>
       np(`${where}/p${index}`, spec),
 )
-const mode = fc.constantFrom(undefined, undefined, undefined, undefined, 'audit', 'enforce')
-const asAny = fc
+export const mode = fc.constantFrom(undefined, undefined, undefined, undefined, 'audit', 'enforce')
+export const asAny = fc
   .tuple(
     fc.oneof(
       asNetworkPolicy,
@@ -133,7 +133,10 @@ const asAny = fc
         inMode(make(index), word),
   )
 /** Tried out, or enforced whatever its namespace says; or as that says. */
-function inMode<Made extends ReturnType<Maker>>(object: Made, word: string | undefined): Made {
+export function inMode<Made extends { readonly metadata: object }>(
+  object: Made,
+  word: string | undefined,
+): Made {
   if (word === undefined) return object
   const annotations = { [policyModeAnnotation]: word }
   return { ...object, metadata: { ...object.metadata, annotations } }
@@ -158,7 +161,7 @@ export const pods = fc
   .tuple(podParts, podParts, podParts, podParts)
   .map((all) => all.map((parts, index) => podOf(parts, index)))
 
-type Parts = typeof podParts extends fc.Arbitrary<infer Value> ? Value : never
+export type Parts = typeof podParts extends fc.Arbitrary<infer Value> ? Value : never
 
 /** Of namespace x or y in turn. */
 export function podOf({ labels: own, node, http, account, ...is }: Parts, index: number) {
