@@ -17,6 +17,7 @@ import { policyDiff } from './policy-diff.ts'
 import { policyExplain } from './policy-explain.ts'
 import { policyLint } from './policy-lint.ts'
 import { policyMatrix } from './policy-matrix.ts'
+import { policyVerify } from './policy-verify.ts'
 import { policyWait } from './policy-wait.ts'
 import { routes } from './routes.ts'
 import { status } from './status.ts'
@@ -34,6 +35,7 @@ const commands: readonly Command[] = [
   policyExplain,
   policyDiff,
   policyLint,
+  policyVerify,
   policyWait,
   conformance,
 ]
