@@ -1,12 +1,15 @@
 import type { Prefix } from '../base/prefix.ts'
 import type { EndpointSelector } from './endpoint-selector.ts'
 import type { Direction } from './network-policy.ts'
+import type { PolicyMode } from './policy-mode.ts'
 import type { PolicyPort } from './policy-port.ts'
 
 /** A CiliumNetworkPolicy (cilium.io/v2), as far as it is about addresses and ports. */
 export type CiliumPolicy = {
   readonly namespace: string
   readonly name: string
+  /** Absent: as its namespace says. */
+  readonly mode?: PolicyMode
   readonly specs: readonly CiliumSpec[]
 }
 

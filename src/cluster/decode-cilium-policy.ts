@@ -22,6 +22,7 @@ import {
 import { isObject } from './json-value.ts'
 import { readMetadata } from './metadata.ts'
 import type { Direction } from './network-policy.ts'
+import { readPolicyMode } from './policy-mode.ts'
 import { isPort, isPortName, type PolicyPort, transports } from './policy-port.ts'
 
 /**
@@ -36,10 +37,11 @@ export function decodeCiliumPolicy(object: unknown): Decoded<CiliumPolicy> {
   const fields = [...(isAbsent(single) ? [] : [single]), ...itemsOf(several)]
   if (fields.length === 0) wrong(single, 'a spec, or a list of specs')
   const specs = fields.flatMap((spec) => readSpec(spec, metadata?.namespace) ?? [])
+  const mode = readPolicyMode(child(field, 'metadata'))
   const { problems } = field
   if (!metadata) return { value: undefined, problems }
   const { namespace, name } = metadata
-  return { value: { namespace, name, specs }, problems }
+  return { value: { namespace, name, ...mode, specs }, problems }
 }
 
 const sections = [

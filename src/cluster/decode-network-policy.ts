@@ -21,6 +21,7 @@ import {
   type NetworkPolicyPeer,
   type NetworkPolicyRule,
 } from './network-policy.ts'
+import { readPolicyMode } from './policy-mode.ts'
 import { isPort, isPortName, type PolicyPort, transports } from './policy-port.ts'
 
 /**
@@ -40,11 +41,13 @@ export function decodeNetworkPolicy(object: unknown): Decoded<NetworkPolicy> {
     itemsOf(child(spec, direction)).map((rule) => readRule(rule, direction)),
   )
   const asked = readTypes(child(spec, 'policyTypes'), read)
+  const mode = readPolicyMode(child(field, 'metadata'))
   const { problems } = field
   if (!metadata || !podSelector || !asked || isAbsent(spec)) return { value: undefined, problems }
   const { namespace, name } = metadata
   const rules = read.filter(({ direction }) => asked.includes(direction))
-  return { value: { namespace, name, podSelector, directions: asked, rules }, problems }
+  const value = { namespace, name, ...mode, podSelector, directions: asked, rules }
+  return { value, problems }
 }
 
 /** Absent and empty are the same: Ingress always, Egress where it has a rule (P1). */

@@ -1,5 +1,6 @@
 import type { Prefix } from '../base/prefix.ts'
 import type { LabelSelector } from './label-selector.ts'
+import type { PolicyMode } from './policy-mode.ts'
 import type { PolicyPort } from './policy-port.ts'
 
 export const directions = ['ingress', 'egress'] as const
@@ -10,6 +11,8 @@ export type Direction = (typeof directions)[number]
 export type NetworkPolicy = {
   readonly namespace: string
   readonly name: string
+  /** Absent: as its namespace says. */
+  readonly mode?: PolicyMode
   readonly podSelector: LabelSelector
   /** `policyTypes` (P1). */
   readonly directions: readonly Direction[]

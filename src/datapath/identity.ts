@@ -1,5 +1,6 @@
 import { sha256 } from '@noble/hashes/sha2.js'
 import { encodeText, toHex } from '../base/bytes.ts'
+import { hexDigestOf } from '../base/digest.ts'
 import { formatMac, localMac } from '../base/mac.ts'
 import type { AttachmentId } from './attachment.ts'
 
@@ -50,4 +51,4 @@ export const bridgeMacOf = (name: string): string =>
   formatMac(localMac(sha256(encodeText(`bridge\0${name}`))))
 
 /** Eight hex digits that name a chain by its content. */
-export const digestOf = (text: string): string => toHex(sha256(encodeText(text))).slice(0, 8)
+export const digestOf = (text: string): string => hexDigestOf(text, 8)

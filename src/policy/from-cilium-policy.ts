@@ -5,12 +5,14 @@ import { inNamespace } from './from-network-policy.ts'
 import type { Peer, Policy, Rule } from './model.ts'
 
 /** One for each spec. */
-export function fromCiliumPolicy({ namespace, name, specs }: CiliumPolicy): readonly Policy[] {
+export function fromCiliumPolicy(policy: CiliumPolicy): readonly Policy[] {
+  const { namespace, name, mode, specs } = policy
   return specs.map(({ path, endpointSelector, isDefaultDeny, rules }) => ({
     kind: 'CiliumNetworkPolicy',
     namespace,
     name,
     path,
+    ...(mode === undefined ? {} : { mode }),
     subjects: [...inNamespace(namespace), ...endpointSelector],
     isolates: isDefaultDeny,
     rules: rules.map((rule) => fromRule(rule, namespace)),

@@ -8,12 +8,13 @@ import type {
 import type { Peer, Policy, Rule } from './model.ts'
 
 export function fromNetworkPolicy(policy: NetworkPolicy): Policy {
-  const { namespace, name, podSelector, directions, rules } = policy
+  const { namespace, name, mode, podSelector, directions, rules } = policy
   return {
     kind: 'NetworkPolicy',
     namespace,
     name,
     path: 'spec',
+    ...(mode === undefined ? {} : { mode }),
     subjects: [...inNamespace(namespace), ...podLabels(podSelector)],
     isolates: {
       ingress: directions.includes('ingress'),

@@ -4,6 +4,7 @@ import type { Namespace } from '../cluster/namespace.ts'
 import type { Direction } from '../cluster/network-policy.ts'
 import type { ClusterNode } from '../cluster/node.ts'
 import type { Pod } from '../cluster/pod.ts'
+import type { PolicyMode } from '../cluster/policy-mode.ts'
 import type { PolicyPort } from '../cluster/policy-port.ts'
 
 /**
@@ -16,6 +17,8 @@ export type Policy = {
   readonly name: string
   /** "spec", or one of a CiliumNetworkPolicy's "specs[1]". */
   readonly path: string
+  /** Absent: as its namespace says. */
+  readonly mode?: PolicyMode
   readonly subjects: EndpointSelector
   /** Directions in which its subjects reach, and are reached by, only what a rule allows (P11). */
   readonly isolates: Readonly<Record<Direction, boolean>>

@@ -4,7 +4,7 @@ import type { PolicyPort, Transport } from '../cluster/policy-port.ts'
 import { type Endpoint, isOwnNode } from './endpoint.ts'
 import type { Cluster, Peer, Policy, Rule } from './model.ts'
 import { isMatchingPeer } from './peer.ts'
-import { selects } from './select.ts'
+import { policiesOf } from './select.ts'
 
 /** Verdicts between known endpoints, made ready: for all pairs, where `verdict` is for one. */
 export type Prepared = {
@@ -37,8 +37,9 @@ export function prepare(cluster: Cluster, endpoints: readonly Endpoint[]): Prepa
   const peersOf = peersOnce(cluster, endpoints)
   const sideOf = (subject: Endpoint, direction: Direction): PreparedSide => {
     if (subject.kind !== 'pod') return open
-    const policies = (byNamespace.get(subject.pod.namespace) ?? []).filter(({ subjects }) =>
-      selects(subjects, subject.pod, cluster),
+    const policies = policiesOf(
+      { ...cluster, policies: byNamespace.get(subject.pod.namespace) ?? [] },
+      subject.pod,
     )
     const ready = (action: Rule['action']) =>
       rulesOf(policies, direction, action).map(

@@ -6,11 +6,13 @@ import type { Direction } from '../cluster/network-policy.ts'
 // policies allow that one is another.
 
 /**
- * Pods that no selector, and no name of a port, of any policy can tell apart have one number; so
- * have all other nodes. From `firstPodIdentity` on they are pods.
+ * Pods of one namespace that no selector, and no name of a port, of any policy can tell apart have
+ * one number; so have all other nodes. From `firstPodIdentity` on they are pods.
  */
 export type Identity = number
 export const nodeIdentity: Identity = 1
+/** What is known of this node's own addresses, so that `world` is not them: rules name it never. */
+export const ownNodeIdentity: Identity = 2
 export const firstPodIdentity: Identity = 256
 
 export type Program = {

@@ -1,6 +1,7 @@
 import type { EndpointRequirement, EndpointSelector } from '../cluster/endpoint-selector.ts'
 import { type Namespace, namespaceOf } from '../cluster/namespace.ts'
 import type { Pod } from '../cluster/pod.ts'
+import type { PolicyMode } from '../cluster/policy-mode.ts'
 import type { Cluster, Policy } from './model.ts'
 
 /**
@@ -9,8 +10,17 @@ import type { Cluster, Policy } from './model.ts'
  */
 export const isSelectable = ({ isDone, isHostNetwork }: Pod): boolean => !isDone && !isHostNetwork
 
+/** Those that are enforced: of the others a verdict knows nothing. */
 export const policiesOf = (cluster: Cluster, pod: Pod): readonly Policy[] =>
-  cluster.policies.filter(({ subjects }) => selects(subjects, pod, cluster))
+  cluster.policies.filter(
+    (policy) => modeOf(policy, cluster) === 'enforce' && selects(policy.subjects, pod, cluster),
+  )
+
+/** Its own word, else its namespace's. */
+export const modeOf = (
+  { mode, namespace }: Policy,
+  { namespaces }: Pick<Cluster, 'namespaces'>,
+): PolicyMode => mode ?? namespaces.get(namespace)?.mode ?? 'enforce'
 
 export function selects(
   selector: EndpointSelector,
@@ -19,10 +29,19 @@ export function selects(
 ): boolean {
   if (!isSelectable(pod)) return false
   const namespace = namespaces.get(pod.namespace) ?? namespaceOf(pod.namespace)
-  return selector.every((requirement) => holds(requirement, labelOf(requirement, pod, namespace)))
+  return selector.every((requirement) => isHolding(requirement, pod, namespace))
 }
 
-function labelOf({ of, key }: EndpointRequirement, pod: Pod, namespace: Namespace) {
+/** What a selector asks of a pod itself. */
+type Selectable = Pick<Pod, 'labels' | 'serviceAccount'>
+
+export const isHolding = (
+  requirement: EndpointRequirement,
+  pod: Selectable,
+  namespace: Namespace,
+): boolean => holds(requirement, labelOf(requirement, pod, namespace))
+
+function labelOf({ of, key }: EndpointRequirement, pod: Selectable, namespace: Namespace) {
   switch (of) {
     case 'pod':
       return pod.labels.get(key)
