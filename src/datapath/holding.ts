@@ -5,7 +5,7 @@ import type { ChainName, TableName } from '../wire/nft/table.ts'
 import { type Attachment, nameOf } from './attachment.ts'
 import { clusterComment, clusterElements } from './cluster.ts'
 import { type Extras, elementsOfExtras } from './extras.ts'
-import { circleChainOf, elementsOf, inetTable, ownChainOf } from './ruleset.ts'
+import { circleChainOf, elementsOf, inetTable, isIn, ownChainOf } from './ruleset.ts'
 
 /** What one attachment has in our tables: its elements all bear its name as their comment. */
 export type Holding = {
@@ -36,12 +36,12 @@ export const holdingOfCluster = (prefixes: readonly Prefix[]): Holding => ({
 
 /** Everything that the tables must hold for these attachments; what is there already stays. */
 export function fillQueries(tables: readonly TableName[], all: readonly Holding[]): Query[] {
-  const isIn = ({ family }: TableName): boolean => tables.some((table) => table.family === family)
+  const isAsked = (one: TableName): boolean => tables.some((table) => isIn(table)(one))
   const chains = new Map(
     all.flatMap(({ chains }) => chains).map(({ name, queries }) => [name.chain, queries]),
   )
   return [
-    ...(isIn(inetTable) ? [...chains.values()].flat() : []),
-    ...all.flatMap(({ elements }) => elements.filter(isIn).map(putElement)),
+    ...(isAsked(inetTable) ? [...chains.values()].flat() : []),
+    ...all.flatMap(({ elements }) => elements.filter(isAsked).map(putElement)),
   ]
 }

@@ -1,7 +1,7 @@
 import { addressBytes } from '../base/address.ts'
 import { concat, encodeText } from '../base/bytes.ts'
 import type { Query } from '../wire/netlink/message.ts'
-import type { NftFamily } from '../wire/nft/message.ts'
+import { newCounter } from '../wire/nft/notice.ts'
 import { concatenate, type Element, type KeyType, newSet } from '../wire/nft/set.ts'
 import {
   type BaseChain,
@@ -37,19 +37,34 @@ import {
   masqueradePrefix,
   masqueradeRules,
 } from './masquerade.ts'
+import {
+  policedSets,
+  policyChains,
+  policyCounters,
+  policySets,
+  policyTable,
+} from './policy-table.ts'
 import { addressOf, macOf } from './wiring.ts'
 
-// Two tables. `inet tulle` masquerades, and guards routed pods; `bridge tulle` guards pods on a
-// bridge, whose frames to one another no inet hook sees. Rules are the same for any number of pods:
-// what differs is in sets and maps.
+// Three tables. `inet tulle` masquerades, and guards routed pods; `bridge tulle` guards pods on a
+// bridge, whose frames to one another no inet hook sees; `inet tulle-policy` is described in
+// policy-table.ts. Rules are the same for any number of pods: what differs is in sets and maps.
 
 export const inetTable: TableName = { family: 'inet', table: 'tulle' }
 export const bridgeTable: TableName = { family: 'bridge', table: 'tulle' }
-export const tables = [inetTable, bridgeTable] as const
+export const tables = [inetTable, bridgeTable, policyTable] as const
+
+/** Whether something, such as an element, is in this table. */
+export const isIn =
+  ({ family, table }: TableName) =>
+  (one: TableName): boolean =>
+    one.family === family && one.table === table
 
 /** Tables that these elements are in. */
 export const tablesOf = (elements: readonly Element[]): readonly TableName[] =>
-  tables.filter(({ family }) => elements.some((element) => element.family === family))
+  tables.filter((table) => elements.some(isIn(table)))
+
+const isPolicy = isIn(policyTable)
 
 type SetShape = {
   readonly set: string
@@ -74,12 +89,15 @@ const masqueradeSets: readonly SetShape[] = [
   { set: 'masquerade4', key: ['ipv4_addr'], verdicts: true },
   { set: 'masquerade6', key: ['ipv6_addr'], verdicts: true },
 ]
-const setShapes = ({ family }: TableName): readonly SetShape[] =>
-  family === 'inet'
+function setShapes(table: TableName): readonly SetShape[] {
+  if (isPolicy(table)) return policySets
+  return table.family === 'inet'
     ? [...guardSets, ...masqueradeSets, ...hostPortSetShapes, ...fenceSets, ...clusterSets]
     : guardSets
+}
+/** Sets that say who uses a table: of the policies', the agent fills the others. */
 export const setsOf = (table: TableName): readonly string[] =>
-  setShapes(table).map(({ set }) => set)
+  isPolicy(table) ? policedSets : setShapes(table).map(({ set }) => set)
 
 type Chain = { readonly name: ChainName | BaseChain; readonly rules: readonly Rule[] }
 
@@ -89,6 +107,7 @@ type Chain = { readonly name: ChainName | BaseChain; readonly rules: readonly Ru
  * jump to them.
  */
 function chainsOf(table: TableName): readonly Chain[] {
+  if (isPolicy(table)) return policyChains()
   const { family } = table
   const named = (chain: string): ChainName => ({ ...table, chain })
   const guard = {
@@ -148,6 +167,7 @@ const chainQueries = ({ name, rules }: Chain): readonly Query[] => [
 const encodeTable = (table: TableName): readonly Query[] => [
   newTable(table),
   ...setShapes(table).map((shape, at) => newSet({ ...table, ...shape, id: at + 1 })),
+  ...(isPolicy(table) ? policyCounters.map((counter) => newCounter({ ...table, counter })) : []),
   ...chainsOf(table).flatMap(chainQueries),
 ]
 
@@ -159,7 +179,7 @@ const encodeTable = (table: TableName): readonly Query[] => [
 declare const TULLE_TABLES: string | undefined
 const encodedTables = typeof TULLE_TABLES === 'undefined' ? undefined : TULLE_TABLES
 /** As `namesIn` gives them. */
-declare const TULLE_RULES: Readonly<Record<NftFamily, readonly string[]>> | undefined
+declare const TULLE_RULES: Readonly<Record<string, readonly string[]>> | undefined
 const namedRules = typeof TULLE_RULES === 'undefined' ? undefined : TULLE_RULES
 
 /** Body in base64. */
@@ -170,16 +190,14 @@ const encodedQuery = ({ type, flags, body }: Query): EncodedQuery => [
   Buffer.from(body).toString('base64'),
 ]
 
+const textOf = ({ family, table }: TableName): string => `${family} ${table}`
+const byTable = <T>(of: (table: TableName) => T): Readonly<Record<string, T>> =>
+  Object.fromEntries(tables.map((table) => [textOf(table), of(table)]))
+
 /** For the build: what it hands back as TULLE_TABLES and TULLE_RULES. */
 export const encodeTables = (): string =>
-  JSON.stringify({
-    inet: encodeTable(inetTable).map(encodedQuery),
-    bridge: encodeTable(bridgeTable).map(encodedQuery),
-  })
-export const nameRules = (): Readonly<Record<NftFamily, readonly string[]>> => ({
-  inet: namesIn(inetTable),
-  bridge: namesIn(bridgeTable),
-})
+  JSON.stringify(byTable((table) => encodeTable(table).map(encodedQuery)))
+export const nameRules = (): Readonly<Record<string, readonly string[]>> => byTable(namesIn)
 const namesIn = (table: TableName): readonly string[] => chainsOf(table).flatMap(ruleNames)
 const ruleNames = ({ name, rules }: Chain): readonly string[] =>
   rules.map(({ comment }) => `${name.chain}: ${comment}`)
@@ -187,8 +205,8 @@ const ruleNames = ({ name, rules }: Chain): readonly string[] =>
 /** The whole table without any pod in it; refused as a whole (EEXIST) where it stands already. */
 export function tableQueries(table: TableName): readonly Query[] {
   if (encodedTables === undefined) return encodeTable(table)
-  const all = JSON.parse(encodedTables) as Readonly<Record<NftFamily, readonly EncodedQuery[]>>
-  return all[table.family].map(([type, flags, body]) => ({
+  const all = JSON.parse(encodedTables) as Readonly<Record<string, readonly EncodedQuery[]>>
+  return (all[textOf(table)] ?? []).map(([type, flags, body]) => ({
     type,
     flags,
     body: Buffer.from(body, 'base64'),
@@ -221,14 +239,14 @@ export function circleChainOf(
  * compares.
  */
 export function rulesOf(table: TableName, attachment: Attachment): readonly string[] {
-  const own = table.family === 'inet' ? masqueradeChainOf(table, attachment) : undefined
+  const own = isIn(inetTable)(table) ? masqueradeChainOf(table, attachment) : undefined
   const standing = baseRulesOf(table)
   return [...standing, ...(own ? ruleNames(own) : [])]
 }
 
 /** Those that a table has whoever uses it. */
 export const baseRulesOf = (table: TableName): readonly string[] =>
-  namedRules?.[table.family] ?? namesIn(table)
+  namedRules?.[textOf(table)] ?? namesIn(table)
 
 /** A chain that attachments share, and that goes with the last of them. */
 export const isSharedChain = (chain: string): boolean =>

@@ -1,7 +1,6 @@
 import { toHex } from '../base/bytes.ts'
 import { fillQueries, type Holding } from '../datapath/holding.ts'
-import { baseRulesOf, tableQueries, tables } from '../datapath/ruleset.ts'
-import type { Element } from '../wire/nft/set.ts'
+import { baseRulesOf, bridgeTable, inetTable, isIn, tableQueries } from '../datapath/ruleset.ts'
 import { deleteTable, ensureTable, type TableName } from '../wire/nft/table.ts'
 import type { FilterSocket } from './filter-socket.ts'
 import { refusedBatch } from './refusal.ts'
@@ -10,6 +9,7 @@ import { refusedBatch } from './refusal.ts'
  * Brings our tables back to what the holdings say: a table that lacks a rule or a chain is made
  * anew with all that is in it, in one batch; elements that are missing are put in. What was done,
  * in words. Under the store's lock, so that the holdings are all there are.
+ * `inet tulle-policy` is left alone: what it holds of policies only the agent knows.
  * @param isSettled whether what that holding lacks was taken from it: of one that an ADD is still
  *   putting in, nothing is missed.
  */
@@ -18,7 +18,7 @@ export function healTables(
   holdings: readonly Holding[],
   isSettled: (name: string) => boolean,
 ): readonly string[] {
-  return tables.flatMap((table) => {
+  return [inetTable, bridgeTable].flatMap((table) => {
     const users = holdings.filter(({ elements }) => elements.some(isIn(table)))
     if (!users.some(({ name }) => isSettled(name))) return []
     const lost = lostRule(filter, table, users)
@@ -34,11 +34,6 @@ export function healTables(
   })
 }
 
-const isIn =
-  ({ family }: TableName) =>
-  (element: Element): boolean =>
-    element.family === family
-
 function lostRule(
   filter: FilterSocket,
   table: TableName,
@@ -52,7 +47,7 @@ function lostRule(
   const chains = new Set(there.map((one) => one.split(': ')[0]))
   const lost = users
     .flatMap((holding) => holding.chains)
-    .find(({ name }) => name.family === table.family && !chains.has(name.chain))
+    .find(({ name }) => isIn(table)(name) && !chains.has(name.chain))
   return lost && `its chain ${lost.name.chain} was empty, or not there`
 }
 

@@ -2,6 +2,7 @@ import { fillQueries, type Holding } from '../datapath/holding.ts'
 import {
   dropChain,
   inetTable,
+  isIn,
   isSharedChain,
   setsOf,
   tableQueries,
@@ -226,7 +227,7 @@ export class FilterSocket {
   #makeTables(holding: Holding, base: Base, all: readonly Holding[]): BatchRefusal | undefined {
     const others = all.filter(({ name }) => name !== holding.name)
     const kept = base.needed.filter((table) => !base.lost.includes(table))
-    const own = holding.elements.filter(({ family }) => kept.some((it) => it.family === family))
+    const own = holding.elements.filter((element) => kept.some((it) => isIn(it)(element)))
     return this.commitParts([
       ...base.lost.flatMap(tableQueries),
       ...(kept.includes(inetTable) ? base.chains : []),

@@ -40,15 +40,24 @@ const metaKeys: Readonly<Record<number, string>> = {
 const bases = ['link', 'network', 'transport']
 const verdicts: Readonly<Record<number, string>> = { 0: 'drop', 1: 'accept', [-5]: 'return' }
 
-/** NFTA_DATA_VERDICT: code, and the chain of a jump (-3). */
+/** NFTA_DATA_VERDICT: code, and the chain of a jump (-3) or goto (-4). */
 function verdictText(data: Read): string {
   const verdict = data.inside(2)
   const code = verdict.number(1)
-  return code === -3 ? `jump ${verdict.text(2)}` : (verdicts[code] ?? `verdict ${code}`)
+  if (code === -3 || code === -4) return `${code === -3 ? 'jump' : 'goto'} ${verdict.text(2)}`
+  return verdicts[code] ?? `verdict ${code}`
 }
 
 const dataText = (data: Read): string => (data.has(1) ? data.hex(1) : verdictText(data))
-const ctKeys: Readonly<Record<number, string>> = { 13: 'label' }
+const ctKeys: Readonly<Record<number, string>> = {
+  0: 'state',
+  1: 'direction',
+  3: 'mark',
+  11: 'proto_src',
+  13: 'label',
+  19: 'src_ip',
+  21: 'src_ip6',
+}
 const natFamilies: Readonly<Record<number, string>> = { 2: 'ip', 10: 'ip6' }
 
 /** A line of the virtual machine, in the words of `nft --debug=netlink`. */
@@ -63,7 +72,8 @@ function expressionText(bytes: Buffer): string {
       return `payload load ${length}b @ ${base} header + ${offset} => reg ${data.number(1)}`
     }
     case 'cmp': {
-      const operator = ['eq', 'neq'][data.number(2)] ?? `operator ${data.number(2)}`
+      const operator =
+        ['eq', 'neq', 'lt', 'lte', 'gt', 'gte'][data.number(2)] ?? `operator ${data.number(2)}`
       return `cmp ${operator} reg ${data.number(1)} ${data.inside(3).hex(1)}`
     }
     case 'bitwise': {
@@ -72,7 +82,8 @@ function expressionText(bytes: Buffer): string {
     }
     case 'lookup': {
       const target = data.has(3) ? ` dreg ${data.number(3)}` : ''
-      return `lookup reg ${data.number(2)} set ${data.text(1)}${target}`
+      const inverted = data.has(5) ? ` flags ${data.number(5)}` : ''
+      return `lookup reg ${data.number(2)} set ${data.text(1)}${target}${inverted}`
     }
     case 'immediate':
       return `immediate reg ${data.number(1)} ${dataText(data.inside(2))}`
@@ -81,18 +92,26 @@ function expressionText(bytes: Buffer): string {
     case 'ct':
       return data.has(4)
         ? `ct set ${ctKeys[data.number(2)]} with reg ${data.number(4)}`
-        : `ct load ${ctKeys[data.number(2)]} => reg ${data.number(1)}`
+        : `ct load ${ctKeys[data.number(2)]} => reg ${data.number(1)}${directionText(data)}`
     case 'nat': {
       const [type, family] = [data.number(1), data.number(2)]
       const places = `addr_min reg ${data.number(3)} proto_min reg ${data.number(5)}`
       return `nat ${['snat', 'dnat'][type]} ${natFamilies[family]} ${places}`
     }
+    case 'objref':
+      return `objref type ${data.number(1)} name ${data.text(2)}`
+    case 'limit':
+      return `limit rate ${data.hex(1)} unit ${data.hex(2)} burst ${data.number(3)}`
+    case 'log':
+      return `log group ${data.hex(1)} prefix "${data.text(2)}" snaplen ${data.number(3)}`
     case 'masq':
       return `masq flags ${data.hex(1)}`
     default:
       throw new Error(`Cannot print expression ${name}`)
   }
 }
+
+const directionText = (data: Read): string => (data.has(3) ? `, dir ${data.hex(3)}` : '')
 
 /** User data of one comment: type 0, its length, text with a NUL. */
 function commentOf(bytes: Buffer): string {
@@ -136,6 +155,8 @@ export function printRule({ type, body }: Query): readonly string[] {
     }
     case 9:
       return [setText(message)]
+    case 18:
+      return [`counter ${message.text(2)}`]
     default:
       throw new Error(`Cannot print message ${type}`)
   }
@@ -143,7 +164,8 @@ export function printRule({ type, body }: Query): readonly string[] {
 
 export function printElement(element: Element): readonly string[] {
   const { family, set, key, verdict, comment } = element
-  const target = typeof verdict === 'object' ? ` : jump ${verdict.jump}` : ''
+  const isJump = typeof verdict === 'object' && 'jump' in verdict
+  const target = isJump ? ` : jump ${verdict.jump}` : ''
   return [
     `${family} ${set} "${comment}"${target}`,
     ...(

@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { test } from 'tap'
+import { policedElements, policyTable } from '../../src/datapath/policy-table.ts'
 import {
   bridgeTable,
   dropChain,
@@ -16,9 +17,13 @@ import { attachmentOf, families, modes } from './attachments.ts'
 import { matchesGolden } from './golden.ts'
 import { printElement, printRule } from './printed-rules.ts'
 
-for (const table of [inetTable, bridgeTable])
-  test(`the rules of ${table.family} tulle`, async (t) =>
-    matchesGolden(t, `rules-${table.family}`, tableQueries(table).flatMap(printRule)))
+for (const { golden, table } of [
+  { golden: 'rules-inet', table: inetTable },
+  { golden: 'rules-bridge', table: bridgeTable },
+  { golden: 'rules-policy', table: policyTable },
+])
+  test(`the rules of ${table.family} ${table.table}`, async (t) =>
+    matchesGolden(t, golden, tableQueries(table).flatMap(printRule)))
 
 test('the chain of exceptions from masquerade', async (t) => {
   const masqueradeExcept = ['10.0.0.0/8', '10.9.0.0/16', '192.168.4.0/22', 'fd00::/7']
@@ -64,6 +69,18 @@ for (const { why, attachment, want } of [
     t.strictSame([...places].sort(), [...want].sort(), 'with an element in each')
   })
 }
+
+test('addresses are closed in a table of their own (P41)', async (t) => {
+  const elements = policedElements(attachmentOf('routed', 'dual'))
+  t.strictSame(elements.flatMap(printElement), [
+    'inet policed4 "net/c1/eth0"',
+    '  0a010005',
+    'inet policed6 "net/c1/eth0"',
+    '  fd000001000000000000000000000005',
+  ])
+  t.strictSame(tablesOf(elements), [policyTable])
+  for (const { set } of elements) t.ok(setsOf(policyTable).includes(set), set)
+})
 
 test('a pod without addresses is known by its MAC alone', async (t) => {
   const attachment = attachmentOf('bridge', 'v4', { ips: [], routes: [], masqueradeExcept: [] })

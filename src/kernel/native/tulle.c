@@ -81,11 +81,12 @@ static napi_value socket_in(napi_env env, napi_callback_info info) {
   int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, number(env, argument[1]));
   leave(home);
   if (fd < 0) return answer(env, -errno);
-  int on = 1, bytes = 4 << 20;
+  // A node's policies go in one batch, so in one message; the size is a limit, nothing is reserved.
+  int on = 1, bytes = 4 << 20, bytes_sent = 256 << 20;
   setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on);
   setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof on);
   setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof on);
-  setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes);
+  setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes_sent, sizeof bytes_sent);
   setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes);
   return answer(env, fd);
 }

@@ -44,25 +44,51 @@ export const equals = (from: number, value: Uint8Array): Expression => compare(0
 /** [ cmp neq reg VALUE ] */
 export const differs = (from: number, value: Uint8Array): Expression => compare(1, from, value)
 
-const compare = (operator: 0 | 1, from: number, value: Uint8Array): Expression =>
+/** [ cmp gte reg VALUE ], as numbers in network order. */
+export const isAtLeast = (from: number, value: Uint8Array): Expression => compare(5, from, value)
+
+/** [ cmp lte reg VALUE ], as numbers in network order. */
+export const isAtMost = (from: number, value: Uint8Array): Expression => compare(3, from, value)
+
+const compare = (operator: 0 | 1 | 3 | 5, from: number, value: Uint8Array): Expression =>
   expression('cmp', [u32be(1, from), u32be(2, operator), data(3, value)])
 
 const data = (type: number, value: Uint8Array): Attribute =>
   nested(type, [attribute(NFTA_DATA_VALUE, value)])
 
-/** [ bitwise reg = ( reg & MASK ) ^ 0 ] */
-export const mask = (at: number, bits: Uint8Array): Expression =>
+/** [ bitwise reg = ( reg & MASK ) ^ XOR ] */
+export const mask = (
+  at: number,
+  bits: Uint8Array,
+  xor: Uint8Array = new Uint8Array(bits.length),
+): Expression =>
   expression('bitwise', [
     u32be(1, at),
     u32be(2, at),
     u32be(3, bits.length),
     data(4, bits),
-    data(5, new Uint8Array(bits.length)),
+    data(5, xor),
+  ])
+
+/** [ bitwise reg = ( reg & 0xff… ) ^ 0 ]: whole words, as they are. */
+export const move = (from: number, to: number, bytes: number): Expression =>
+  expression('bitwise', [
+    u32be(1, from),
+    u32be(2, to),
+    u32be(3, bytes),
+    data(4, new Uint8Array(bytes).fill(0xff)),
+    data(5, new Uint8Array(bytes)),
   ])
 
 /** [ lookup reg set NAME ]: the rule ends here when the set does not hold the registers' value. */
 export const lookup = (set: string, from: number): Expression =>
   expression('lookup', [text(1, set), u32be(2, from)])
+
+const NFT_LOOKUP_F_INV = 1
+
+/** [ lookup reg set NAME 0x1 ]: the rule ends here when the set holds the registers' value. */
+export const isNotIn = (set: string, from: number): Expression =>
+  expression('lookup', [text(1, set), u32be(2, from), u32be(5, NFT_LOOKUP_F_INV)])
 
 /** [ lookup reg set NAME dreg 0 ]: a verdict map; no element means that the next rule is tried. */
 export const verdictMap = (set: string, from: number): Expression =>
@@ -74,7 +100,13 @@ export const dataMap = (set: string, from: number, into: number): Expression =>
 
 const verdictRegister = 0 // NFT_REG_VERDICT
 
-export type Verdict = 'accept' | 'drop' | 'return' | { readonly jump: string }
+/** A chain that a packet is sent to by `goto` is not come back from. */
+export type Verdict =
+  | 'accept'
+  | 'drop'
+  | 'return'
+  | { readonly jump: string }
+  | { readonly goto: string }
 
 /** [ immediate reg 0 VERDICT ] */
 export const verdict = (what: Verdict): Expression =>
@@ -82,14 +114,16 @@ export const verdict = (what: Verdict): Expression =>
 
 const verdictCodes = { drop: 0, accept: 1, return: -5 } as const
 const NFT_JUMP = -3
+const NFT_GOTO = -4
 
 /** NFTA_DATA_VERDICT: code, and the chain of a jump. */
 export function verdictData(what: Verdict): Attribute {
   if (typeof what === 'string')
     return nested(NFTA_DATA_VERDICT, [u32be(NFTA_VERDICT_CODE, verdictCodes[what])])
+  const isJump = 'jump' in what
   return nested(NFTA_DATA_VERDICT, [
-    u32be(NFTA_VERDICT_CODE, NFT_JUMP),
-    text(NFTA_VERDICT_CHAIN, what.jump),
+    u32be(NFTA_VERDICT_CODE, isJump ? NFT_JUMP : NFT_GOTO),
+    text(NFTA_VERDICT_CHAIN, isJump ? what.jump : what.goto),
   ])
 }
 
@@ -106,12 +140,18 @@ export const masquerade = (): Expression =>
 export const immediate = (into: number, value: Uint8Array): Expression =>
   expression('immediate', [u32be(1, into), data(2, value)])
 
+const NFTA_FIB_F_SADDR = 1
 const NFTA_FIB_F_DADDR = 2
 const NFT_FIB_RESULT_ADDRTYPE = 3
 
+const addressType = (end: number, into: number): Expression =>
+  expression('fib', [u32be(1, into), u32be(2, NFT_FIB_RESULT_ADDRTYPE), u32be(3, end)])
+
 /** [ fib daddr type => reg ]: RTN_* of the destination, in host order. */
-export const destinationType = (into: number): Expression =>
-  expression('fib', [u32be(1, into), u32be(2, NFT_FIB_RESULT_ADDRTYPE), u32be(3, NFTA_FIB_F_DADDR)])
+export const destinationType = (into: number): Expression => addressType(NFTA_FIB_F_DADDR, into)
+
+/** [ fib saddr type => reg ] */
+export const sourceType = (into: number): Expression => addressType(NFTA_FIB_F_SADDR, into)
 
 const NFT_CT_LABELS = 13
 

@@ -17,11 +17,13 @@ import type { TableName } from './table.ts'
 // Sets, maps and their elements: include/uapi/linux/netfilter/nf_tables.h.
 const NFT_MSG_NEWSET = 9
 const NFT_MSG_GETSET = 10
+const NFT_MSG_DELSET = 11
 const NFT_MSG_NEWSETELEM = 12
 const NFT_MSG_GETSETELEM = 13
 const NFT_MSG_DELSETELEM = 14
 const NFT_SET_INTERVAL = 0x4
 const NFT_SET_MAP = 0x8
+const NFT_SET_CONCAT = 0x80
 const NFTA_SET_ELEM_LIST_ELEMENTS = 3
 const NFTA_LIST_ELEM = 1
 const NFTA_SET_ELEM_KEY = 1
@@ -53,23 +55,52 @@ export type NewSet = SetName & {
   readonly verdicts: boolean
   /** What a map that has no verdicts leads to. */
   readonly value?: readonly KeyType[]
-  /** Its elements are ranges (nft: `flags interval`). */
+  /**
+   * Its elements are ranges (nft: `flags interval`), of a concatenated key a range in each part:
+   * those have an `end`, others an `until`.
+   */
   readonly interval?: true
   /** Any number that is not given twice in one batch. */
   readonly id: number
 }
 
 /**
- * NFTNL_UDATA_SET_KEYBYTEORDER = 1 (host): without it `nft list` prints interface names as empty.
+ * NFTNL_UDATA_SET_KEYBYTEORDER, NFTNL_UDATA_SET_DATABYTEORDER = 1 (host): without it `nft list`
+ * prints interface names as empty, and marks backwards.
  */
-const hostByteOrder = Uint8Array.of(0, 4, 1, 0, 0, 0)
+const hostByteOrder = (of: 'key' | 'data'): Uint8Array =>
+  Uint8Array.of(of === 'key' ? 0 : 1, 4, 1, 0, 0, 0)
+const inHostOrder: readonly KeyType[] = ['ifname', 'mark']
+
+function userDataOf({ key, value }: Pick<NewSet, 'key' | 'value'>): readonly Attribute[] {
+  const isHost = (types: readonly KeyType[] | undefined): boolean =>
+    types?.length === 1 && types.every((type) => inHostOrder.includes(type))
+  const parts = [
+    ...(isHost(key) ? [hostByteOrder('key')] : []),
+    ...(isHost(value) ? [hostByteOrder('data')] : []),
+  ]
+  return parts.length > 0 ? [attribute(13, concat(parts))] : []
+}
+
+/** NFTA_SET_DESC_CONCAT: a list of NFTA_SET_FIELD_LEN, in bytes. */
+const fieldsOf = (key: readonly KeyType[]): Attribute =>
+  nested(9, [
+    nested(
+      2,
+      key.map((type) => nested(NFTA_LIST_ELEM, [u32be(1, keyTypes[type].bytes)])),
+    ),
+  ])
 
 /**
  * A hash set, a map, or a verdict map. The parts of a concatenated key are padded to four bytes
  * each, as registers are.
  */
 export function newSet({ family, table, set, key, verdicts, value, interval, id }: NewSet): Query {
-  const flags = (verdicts || value ? NFT_SET_MAP : 0) | (interval ? NFT_SET_INTERVAL : 0)
+  const isConcatenated = interval === true && key.length > 1
+  const flags =
+    (verdicts || value ? NFT_SET_MAP : 0) |
+    (interval ? NFT_SET_INTERVAL : 0) |
+    (isConcatenated ? NFT_SET_CONCAT : 0)
   return nftQuery(family, { number: NFT_MSG_NEWSET, flags: NLM_F_CREATE | NLM_F_EXCL }, [
     text(1, table),
     text(2, set),
@@ -78,8 +109,9 @@ export function newSet({ family, table, set, key, verdicts, value, interval, id 
     u32be(5, typeBytes(key)),
     ...(verdicts ? [u32be(6, NFT_DATA_VERDICT), u32be(7, 0)] : []),
     ...(value ? [u32be(6, typeNumber(value)), u32be(7, typeBytes(value))] : []),
+    ...(isConcatenated ? [fieldsOf(key)] : []),
     u32be(10, id),
-    ...(key.length === 1 && key[0] === 'ifname' ? [attribute(13, hostByteOrder)] : []),
+    ...userDataOf({ key, ...(value ? { value } : {}) }),
   ])
 }
 
@@ -100,6 +132,8 @@ export type Element = SetName & {
   readonly key: Uint8Array
   /** Of a range: its end, which is not in it, or none if it goes on to the last key. */
   readonly until?: Uint8Array
+  /** Of concatenated ranges: the last of each part, padded as the key is. */
+  readonly end?: Uint8Array
   readonly verdict?: Verdict
   /** What a map leads to, padded as the key is. */
   readonly value?: Uint8Array
@@ -127,6 +161,9 @@ export const putElement = (element: Element): Query =>
 
 export const deleteElement = (element: Element): Query =>
   elementQuery(element, { number: NFT_MSG_DELSETELEM, flags: 0 })
+
+export const deleteSet = ({ family, table, set }: SetName): Query =>
+  nftQuery(family, { number: NFT_MSG_DELSET, flags: 0 }, [text(1, table), text(2, set)])
 
 /** The kernel answers the element, or ENOENT. */
 export const getElement = (element: Element): Query =>

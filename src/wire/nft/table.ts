@@ -26,7 +26,7 @@ export type TableName = { readonly family: NftFamily; readonly table: string }
 export type ChainName = TableName & { readonly chain: string }
 
 /** Hook numbers are NF_INET_* of linux/netfilter.h, the same as NF_BR_* where Tulle hooks. */
-const hooks = { prerouting: 0, forward: 2, output: 3, postrouting: 4 } as const
+const hooks = { prerouting: 0, input: 1, forward: 2, output: 3, postrouting: 4 } as const
 
 export type BaseChain = ChainName & {
   readonly type: 'filter' | 'nat'

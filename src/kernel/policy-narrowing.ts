@@ -1,0 +1,52 @@
+import type { Profile, Program, Reach, Spans } from '../policy/program.ts'
+import { textOfElement } from '../wire/nft/element-list.ts'
+import { each } from './policy-maps.ts'
+import { portsOf, setsOfReach } from './policy-sets.ts'
+
+/**
+ * Whether something that passed before may not pass any more, so that connections have to be judged
+ * anew. An address that goes is one: it may be another's soon, and connections to it live on in
+ * conntrack (P44). May say yes without need, of a range that grew; never no.
+ */
+export function isNarrowing(before: Program, after: Program): boolean {
+  let isSo = false
+  each(before.subjects, after.subjects, (_, old, now) => {
+    isSo ||= now === undefined
+    for (const side of ['egress', 'ingress'] as const)
+      isSo ||= now?.[side] !== undefined && now[side] !== old?.[side]
+  })
+  each(before.profiles, after.profiles, (_, old, now) => {
+    isSo ||= old !== undefined && now !== undefined && narrowsIn(old, now)
+  })
+  if (isSo || before.identities === after.identities) return isSo
+  const minds = [...after.profiles.values()].some(mindsNewcomers)
+  each(before.identities, after.identities, (_, old) => {
+    isSo ||= old !== undefined || minds
+  })
+  return isSo
+}
+
+/** Somebody who had no identity was of the world, and no pod that is denied. */
+const mindsNewcomers = ({ denies, allows, isIsolated }: Profile): boolean =>
+  denies.length > 0 || (isIsolated && allows.world.length > 0)
+
+function narrowsIn(old: Profile, now: Profile): boolean {
+  if (now.isIsolated && (!old.isIsolated || !covers(now.allows, old.allows))) return true
+  return now.denies.some(({ reach }, at) => {
+    const was = old.denies[at]
+    return was === undefined || !covers(was.reach, reach)
+  })
+}
+
+function covers(outer: Reach, inner: Reach): boolean {
+  const all = new Set(wordsOf(outer))
+  return wordsOf(inner).every((word) => all.has(word))
+}
+
+const wordsOf = (reach: Reach): readonly string[] => [
+  ...(['anybody', 'pods', 'ownNode'] as const).filter((form) => isWhole(reach[form])),
+  ...setsOfReach('', reach).flatMap(({ set, elements }) =>
+    elements.map((element) => `${set} ${textOfElement(element)}`),
+  ),
+]
+const isWhole = (spans: Spans): boolean => spans.some((span) => portsOf(span) === 'whole')
