@@ -63,7 +63,8 @@ export class PodIdentities {
 
   #retell(isMeant: (pod: Pod) => boolean): void {
     for (const [key, { pod }] of this.#toldByApi) if (isMeant(pod)) this.#tellPod(key, pod)
-    for (const [address, { pod }] of this.#toldByRecord)
+    // a list of its own: to tell is to take out and put in again, and a map's walk would not end
+    for (const [address, { pod }] of [...this.#toldByRecord])
       if (isMeant(pod)) this.#tellRecord(address, pod)
   }
 

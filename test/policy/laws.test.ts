@@ -10,139 +10,16 @@ import { admitting } from '../../src/policy/suggest.ts'
 import { type Connection, verdict } from '../../src/policy/verdict.ts'
 import { holds } from '../base/law.ts'
 import { clusterOf, cnp, connectionOf, namespace, np, pod } from './objects.ts'
+import { networkPolicies, networkPolicy, pods, policies, selector, spaces } from './random.ts'
 
 // What holds of any policies, whatever they say.
 
-const labels = fc.record(
-  { app: fc.constantFrom('a', 'b'), tier: fc.constantFrom('f', 'g') },
-  { requiredKeys: [] },
-)
-const expression = fc.oneof(
-  fc.record({
-    key: fc.constantFrom('app', 'tier'),
-    operator: fc.constantFrom('In', 'NotIn'),
-    values: fc.subarray(['a', 'b', 'f'], { minLength: 1 }),
-  }),
-  fc.record({
-    key: fc.constantFrom('app', 'tier'),
-    operator: fc.constantFrom('Exists', 'DoesNotExist'),
-  }),
-)
-const selector = fc.oneof(
-  fc.constant({}),
-  labels.map((matchLabels) => ({ matchLabels })),
-  expression.map((one) => ({ matchExpressions: [one] })),
-)
-const ipBlock = fc.oneof(
-  fc.constantFrom({ cidr: '0.0.0.0/0' }, { cidr: '::/0' }, { cidr: '10.0.0.2/31' }),
-  fc.constantFrom({ cidr: '10.0.0.0/16', except: ['10.0.0.0/30'] }, { cidr: 'fd00::/126' }),
-)
-const peer = fc.oneof(
-  selector.map((podSelector) => ({ podSelector })),
-  selector.map((namespaceSelector) => ({ namespaceSelector })),
-  fc.record({ podSelector: selector, namespaceSelector: selector }),
-  ipBlock.map((block) => ({ ipBlock: block })),
-)
-const protocol = fc.constantFrom('TCP', 'UDP', 'SCTP')
-const port = fc.oneof(
-  fc.record({ protocol, port: fc.constantFrom(80, 81, 'http') }),
-  fc.record({ protocol }),
-  fc.constant({ port: 79, endPort: 81 }),
-)
-const rule = (key: 'from' | 'to') =>
-  fc.record(
-    { [key]: fc.array(peer, { maxLength: 2 }), ports: fc.array(port, { maxLength: 2 }) },
-    { requiredKeys: [] },
-  )
-const networkPolicy = fc.record(
-  {
-    podSelector: selector,
-    policyTypes: fc.subarray(['Ingress', 'Egress']),
-    ingress: fc.array(rule('from'), { maxLength: 2 }),
-    egress: fc.array(rule('to'), { maxLength: 2 }),
-  },
-  { requiredKeys: ['podSelector'] },
-)
-const toPorts = fc.constantFrom(undefined, [
-  {
-    ports: [
-      { port: '80', protocol: 'ANY' },
-      { port: 'http', protocol: 'TCP' },
-    ],
-  },
-])
-const ciliumRule = (way: 'from' | 'to') =>
-  fc
-    .tuple(
-      fc.oneof(
-        fc.array(selector, { maxLength: 2 }).map((list) => ({ [`${way}Endpoints`]: list })),
-        fc.constantFrom('all', 'cluster', 'world', 'host', 'remote-node').map((entity) => ({
-          [`${way}Entities`]: [entity],
-        })),
-        fc.constant({ [`${way}CIDR`]: ['0.0.0.0/0'] }),
-        fc.constant({}),
-      ),
-      toPorts,
-    )
-    .map(([peers, ports]) => ({ ...peers, ...(ports ? { toPorts: ports } : {}) }))
-const ciliumPolicy = fc.record(
-  {
-    endpointSelector: selector,
-    ingress: fc.array(ciliumRule('from'), { minLength: 1, maxLength: 2 }),
-    egress: fc.array(ciliumRule('to'), { maxLength: 2 }),
-    ingressDeny: fc.array(ciliumRule('from'), { maxLength: 1 }),
-    egressDeny: fc.array(ciliumRule('to'), { maxLength: 1 }),
-    enableDefaultDeny: fc.record({ ingress: fc.boolean() }, { requiredKeys: [] }),
-  },
-  { requiredKeys: ['endpointSelector', 'ingress'] },
-)
 const flows = [
   ['TCP', 80],
   ['TCP', 81],
   ['UDP', 81],
   ['SCTP', 9],
 ] as const
-const place = fc.constantFrom('x', 'y')
-const asNetworkPolicy = fc.tuple(place, networkPolicy).map(
-  ([where, spec]) =>
-    (index: number) =>
-      np(`${where}/p${index}`, spec),
-)
-const asAny = fc.oneof(
-  asNetworkPolicy,
-  fc.tuple(place, ciliumPolicy).map(
-    ([where, spec]) =>
-      (index: number) =>
-        cnp(`${where}/p${index}`, spec),
-  ),
-)
-const listOf = (one: typeof asAny) =>
-  fc.array(one, { maxLength: 4 }).map((makers) => makers.map((make, index) => make(index)))
-const policies = listOf(asAny)
-const networkPolicies = listOf(asNetworkPolicy)
-
-const podParts = fc.record({
-  labels,
-  node: fc.constantFrom('n1', 'n2'),
-  isHostNetwork: fc.integer({ min: 0, max: 9 }).map((chance) => chance === 0),
-  isDual: fc.boolean(),
-  http: fc.constantFrom('http=80', 'http=81', 'http=81/UDP'),
-})
-const pods = fc.tuple(podParts, podParts, podParts, podParts).map((all) =>
-  all.map(({ labels: own, node, isHostNetwork, isDual, http }, index) => {
-    const hostIP = node === 'n1' ? '192.168.0.1' : '192.168.0.2'
-    const ips = [`10.0.0.${index + 1}`, ...(isDual ? [`fd00::${index + 1}`] : [])]
-    return pod(`${index % 2 === 0 ? 'x' : 'y'}/${index}`, {
-      labels: own,
-      ip: isHostNetwork ? hostIP : ips,
-      ports: [http, '82', '80/SCTP'],
-      spec: { nodeName: node, hostNetwork: isHostNetwork },
-      status: { hostIP },
-    })
-  }),
-)
-const spaces = [namespace('x', { app: 'a' }), namespace('y', { app: 'b', tier: 'g' })]
-
 /** Every flow, and each pod with the world, as one text: equal where all verdicts are. */
 function told(cluster: Cluster): string {
   const outside = livingPods(cluster).flatMap(({ namespace: where, name }) =>

@@ -1,7 +1,9 @@
-import { formatAddress } from '../../src/base/address.ts'
+import { formatAddress, parseAddress } from '../../src/base/address.ts'
 import { podKey } from '../../src/cluster/pod.ts'
+import { transports } from '../../src/cluster/policy-port.ts'
 import { compile, emptyMemo, type Memo, type PolicyState } from '../../src/policy/compile.ts'
-import { type Judgement, judge, partyOf } from '../../src/policy/judge.ts'
+import { type Endpoint, endpointAt, endpointOf } from '../../src/policy/endpoint.ts'
+import { type Asked, type Judgement, judge, partyOf } from '../../src/policy/judge.ts'
 import { livingPods } from '../../src/policy/matrix.ts'
 import type { Cluster } from '../../src/policy/model.ts'
 import type { Program } from '../../src/policy/program.ts'
@@ -35,16 +37,49 @@ export const programOf = (cluster: Cluster, nodeName: string, memo: Memo = empty
 /** A protocol that rules with ports never mean. */
 const icmp = 1
 
+export const portOf = (word: string, port: number): Asked => ({
+  protocol: transports.flatMap((one) => (one === word ? protocolNumbers[one] : []))[0] ?? icmp,
+  port,
+})
+
 export function judgeBy(program: Program, connection: Connection): Judgement {
   const { from, to } = connection
   const asked =
     connection.protocol === 'ICMP'
-      ? { protocol: icmp, port: 0 }
-      : { protocol: protocolNumbers[connection.protocol], port: connection.port }
+      ? portOf('ICMP', 0)
+      : portOf(connection.protocol, connection.port)
   return judge(partyOf(program, from.address), partyOf(program, to.address), asked)
 }
 
 /** A connection passes where every node that it crosses lets it. */
 export function passesNodes(programs: readonly Program[], connection: Connection): boolean {
   return programs.every((program) => judgeBy(program, connection).isAllowed)
+}
+
+const outside = ['192.0.2.7', '192.0.2.200', '10.0.0.9', '2001:db8::1']
+const ofNodes = ['192.168.0.1', '192.168.0.2']
+const asked = [
+  ...[80, 81, 82].map((port) => ({ protocol: 'TCP', port }) as const),
+  ...[80, 81].map((port) => ({ protocol: 'UDP', port }) as const),
+  { protocol: 'SCTP', port: 80 } as const,
+  { protocol: 'ICMP' } as const,
+]
+
+const endpointsOf = (cluster: Cluster): readonly Endpoint[] => [
+  ...livingPods(cluster).flatMap((one) => one.addresses.map((address) => endpointOf(one, address))),
+  ...[...outside, ...ofNodes].map((text) => {
+    const address = parseAddress(text)
+    if (!address) throw new Error(`Cannot read ${text}`)
+    return endpointAt(cluster, address)
+  }),
+]
+
+/** Every pair of one family, on every port that is worth asking for. */
+export const connectionsOf = (cluster: Cluster): readonly Connection[] => {
+  const endpoints = endpointsOf(cluster)
+  return endpoints.flatMap((from) =>
+    endpoints
+      .filter((to) => to.address.family === from.address.family)
+      .flatMap((to) => asked.map((port): Connection => ({ from, to, ...port }))),
+  )
 }
