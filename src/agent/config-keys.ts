@@ -2,6 +2,8 @@ import { type Address, parseAddress } from '../base/address.ts'
 import { networkOf, type Prefix, parsePrefix, samePrefix } from '../base/prefix.ts'
 import { type RouteMode, routeModes } from '../cluster/node.ts'
 import { isNodeName } from '../cluster/node-name.ts'
+import type { GuardedPorts } from '../datapath/node-port-guard.ts'
+import { nodePortGuardAccepted, readNodePortGuard } from './node-port-guard-key.ts'
 
 // The keys of agent.yaml, which are the flags of `tulle agent` as well: "clusterCIDRs" is
 // "--cluster-cidrs". One table reads both, and is the help.
@@ -39,6 +41,9 @@ export type RawConfig = {
   readonly logLevel: LogLevel
   readonly resyncSeconds: number
   readonly patienceSeconds: number
+  readonly policy: boolean
+  readonly policyFiles: string
+  readonly nodePortGuard: readonly GuardedPorts[]
 }
 export type RawKey = keyof RawConfig
 
@@ -207,6 +212,19 @@ export const keys: { readonly [Name in RawKey]: Key<RawConfig[Name]> } = {
     most: 3600,
     unit: 'seconds',
   }),
+  policy: yes('policy', 'enforce NetworkPolicy and CiliumNetworkPolicy', true),
+  policyFiles: folder(
+    'policy-files',
+    'with nodesFile: policies, pods and namespaces are those of DIR',
+  ),
+  nodePortGuard: {
+    flag: 'node-port-guard',
+    fallback: '',
+    placeholder: 'PORTS/PROTOCOL=CIDR,…;…',
+    text: "of this node's own ports, those that only these clients reach",
+    accepted: nodePortGuardAccepted,
+    read: readNodePortGuard,
+  },
 }
 
 function readPath(value: unknown): { readonly value: string } | undefined {

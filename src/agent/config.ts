@@ -1,3 +1,4 @@
+import type { GuardedPorts } from '../datapath/node-port-guard.ts'
 import type { OverlayOptions } from '../overlay/options.ts'
 import {
   type ConfigProblem,
@@ -36,6 +37,14 @@ export type AgentConfig = {
   readonly resyncSeconds: number
   /** How long a silent source is waited for before the last known nodes are used. */
   readonly patienceSeconds: number
+  /** Absent: none are enforced, and new pods are not closed before their first packet. */
+  readonly policy: PolicyConfig | undefined
+}
+
+export type PolicyConfig = {
+  /** A folder of manifests in the place of the API's objects. */
+  readonly files: string | undefined
+  readonly nodePortGuard: readonly GuardedPorts[]
 }
 
 /** What the world says of a node's name when nobody else does. */
@@ -85,7 +94,7 @@ const fallbackValues = (): Readonly<Record<string, unknown>> =>
 
 /** What has no fallback may be absent. */
 type Raw = Omit<RawConfig, WithoutFallback> & Partial<Pick<RawConfig, WithoutFallback>>
-type WithoutFallback = 'nodeName' | 'kubeconfig' | 'nodesFile' | 'clusterCIDRs'
+type WithoutFallback = 'nodeName' | 'kubeconfig' | 'nodesFile' | 'clusterCIDRs' | 'policyFiles'
 
 function readSource({ from, values }: ConfigSource, problems: ConfigProblem[]): Partial<RawConfig> {
   if (values === undefined || values === null) return {}
@@ -151,6 +160,7 @@ function configOf(
     logLevel: raw.logLevel,
     resyncSeconds: raw.resyncSeconds,
     patienceSeconds: raw.patienceSeconds,
+    policy: policyOf(raw, source, problems),
   }
 }
 
@@ -165,6 +175,30 @@ function sourceOf({ kubeconfig, nodesFile }: Raw, problems: ConfigProblem[]): No
   if (nodesFile !== undefined) return { kind: 'nodes-file', path: nodesFile }
   if (kubeconfig !== undefined) return { kind: 'kubeconfig', path: kubeconfig }
   return { kind: 'in-cluster' }
+}
+
+/** Nodes of a file have policies of files or none; where there can be none, nothing is enforced. */
+function policyOf(
+  { policy, policyFiles: files, nodePortGuard }: Raw,
+  { kind }: NodeSource,
+  problems: ConfigProblem[],
+): PolicyConfig | undefined {
+  if (files !== undefined && kind !== 'nodes-file')
+    problems.push({
+      from: 'all taken together',
+      path: 'policyFiles',
+      found: shown(files),
+      accepted: 'policyFiles beside nodesFile; else the policies are those of the Kubernetes API',
+    })
+  if (!policy && nodePortGuard.length > 0)
+    problems.push({
+      from: 'all taken together',
+      path: 'nodePortGuard',
+      found: `given, and policy is false`,
+      accepted: 'nodePortGuard beside policy: true',
+    })
+  const hasPolicies = kind !== 'nodes-file' || files !== undefined || nodePortGuard.length > 0
+  return policy && hasPolicies ? { files, nodePortGuard } : undefined
 }
 
 const overlayOf = ({ mode, vni, port, mtu, clusterCIDRs }: Raw): OverlayOptions => ({

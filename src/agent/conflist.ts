@@ -6,9 +6,12 @@ export type ConflistWish = {
   readonly mtuBytes: number
   readonly ipMasq: boolean
   readonly dataDir: string
+  /** Pods are closed until their policies are known; absent: there are none. */
+  readonly policy?: { readonly runDir: string }
 }
 
 export const defaultDataDir = '/var/lib/cni/tulle'
+const defaultRunDir = '/run/tulle'
 
 /**
  * The network list of this node (CNI 1.0.0, which every runtime of today reads): one range set a
@@ -16,7 +19,8 @@ export const defaultDataDir = '/var/lib/cni/tulle'
  * stands in nftables: it changes with every node, and pods that run must not miss that.
  */
 export function conflistText(wish: ConflistWish): string {
-  const { podCIDRs, mtuBytes, ipMasq, dataDir } = wish
+  const { podCIDRs, mtuBytes, ipMasq, dataDir, policy } = wish
+  const runDir = policy?.runDir === defaultRunDir ? {} : policy
   const families = ([4, 6] as const).filter((family) => ofFamily(podCIDRs, family).length > 0)
   const ranges = families.map((family) =>
     ofFamily(podCIDRs, family).map((prefix) => ({ subnet: formatPrefix(prefix) })),
@@ -26,6 +30,7 @@ export function conflistText(wish: ConflistWish): string {
     mode: 'routed',
     mtu: mtuBytes,
     ipMasq,
+    ...(policy ? { policy: { enforce: true, ...runDir } } : {}),
     capabilities: {
       ips: true,
       ipRanges: true,

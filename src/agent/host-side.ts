@@ -11,24 +11,30 @@ import { lossOf } from './nftables-notices.ts'
 import type { OwnNative } from './own-native.ts'
 import type { AgentParts, LoopSettings } from './parts.ts'
 import { PodLoop } from './pod-loop.ts'
+import { PolicySide, type PolicySideOptions } from './policy-side.ts'
 import type { Snapshot } from './snapshot.ts'
 
 export type HostSideOptions = LoopSettings & {
-  readonly config: Pick<AgentConfig, 'dataDir' | 'overlay'>
+  readonly config: Pick<AgentConfig, 'nodeName' | 'dataDir' | 'overlay' | 'policy'>
   readonly native: AgentParts['native']
   readonly own: OwnNative
   readonly route: RouteSocket
   readonly snapshot: Snapshot
   readonly self: () => Self | undefined
   readonly drift: Drift
-}
+} & Pick<PolicySideOptions, 'client' | 'findings' | 'onConverged' | 'onRevisions'>
 
-/** What the host keeps for its pods: forwarding, what is not masqueraded, their own side. */
+/**
+ * What the host keeps for its pods: forwarding, what is not masqueraded, their own side, and what
+ * policies let them send and be sent.
+ */
 export class HostSide {
   readonly #host: HostLoop
   readonly #masquerade: MasqueradeLoop
   readonly #pods: PodLoop
   readonly #filter: FilterSocket
+  /** Absent: policies are not enforced. */
+  readonly policy: PolicySide | undefined
 
   constructor(options: HostSideOptions) {
     const { config, native, own, route, snapshot, self, drift, ...settings } = options
@@ -49,14 +55,18 @@ export class HostSide {
       filter: this.#filter,
       drift,
     })
+    const { policy } = config
+    if (policy) this.policy = new PolicySide({ ...options, policy, filter: this.#filter })
   }
 
   get loops(): readonly Loop[] {
-    return [this.#masquerade, this.#pods, this.#host].map(({ loop }) => loop)
+    const own = [this.#masquerade, this.#pods, this.#host].map(({ loop }) => loop)
+    return [...own, ...(this.policy?.loops ?? [])]
   }
 
   start(): void {
     this.#pods.loop.mark()
+    this.policy?.start()
   }
 
   /** Where this node is in the cluster has changed. */
@@ -67,6 +77,7 @@ export class HostSide {
   /** Who is in the cluster has changed. */
   nodesChanged(): void {
     this.#masquerade.loop.mark()
+    this.policy?.nodesChanged()
   }
 
   sysctlChanged(): void {
@@ -82,14 +93,17 @@ export class HostSide {
     const loss = lossOf(type, body)
     if (loss === 'shared') this.#masquerade.disturbed()
     if (loss) this.#pods.loop.mark()
+    this.policy?.heardNftables(type, body)
   }
 
   eventsLost(): void {
     this.#masquerade.disturbed()
+    this.policy?.eventsLost()
     for (const loop of this.loops) loop.mark()
   }
 
   close(): void {
+    this.policy?.close()
     this.#masquerade.close()
     this.#filter.close()
   }

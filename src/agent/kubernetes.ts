@@ -1,6 +1,13 @@
 import type { ClusterNode } from '../cluster/node.ts'
 import type { NodeNews } from '../cluster/node-feed.ts'
-import { deniedNeeds, explainDenied, neededAtStart, neededBesides } from '../kube/access.ts'
+import {
+  deniedNeeds,
+  explainDenied,
+  neededAtStart,
+  neededBesides,
+  neededForPolicy,
+  neededForPolicyBesides,
+} from '../kube/access.ts'
 import { findAccess } from '../kube/access-source.ts'
 import { KubeClient } from '../kube/client.ts'
 import { feedNodes } from '../kube/node-feed.ts'
@@ -28,10 +35,16 @@ export class RightsMissing extends Error {
  * Asks whether RBAC lets the agent work; what it could do without is told in words. An API server
  * that does not answer is no reason to refuse: that is when the last known nodes count.
  */
-export async function checkRights(client: KubeClient): Promise<string | undefined> {
+export async function checkRights(
+  client: KubeClient,
+  work: 'routes' | 'routes and policies',
+): Promise<string | undefined> {
+  const hasPolicies = work === 'routes and policies'
+  const atStart = [...neededAtStart, ...(hasPolicies ? neededForPolicy : [])]
+  const besides = [...neededBesides, ...(hasPolicies ? neededForPolicyBesides : [])]
   try {
-    const denied = await deniedNeeds(client, [...neededAtStart, ...neededBesides])
-    const needed = denied.filter((one) => neededAtStart.includes(one))
+    const denied = await deniedNeeds(client, [...atStart, ...besides])
+    const needed = denied.filter((one) => atStart.includes(one))
     if (needed.length > 0) throw new RightsMissing(`Cannot start. ${explainDenied(needed)}`)
     return denied.length > 0 ? explainDenied(denied) : undefined
   } catch (refusal) {

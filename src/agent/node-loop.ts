@@ -26,7 +26,15 @@ const retryMillisecondsMax = 60_000
 export type NodeLoopOptions = SharedOptions & {
   readonly config: Pick<
     AgentConfig,
-    'nodeName' | 'overlay' | 'conflist' | 'binDir' | 'dataDir' | 'ipMasq' | 'resyncSeconds'
+    | 'nodeName'
+    | 'overlay'
+    | 'conflist'
+    | 'binDir'
+    | 'dataDir'
+    | 'ipMasq'
+    | 'resyncSeconds'
+    | 'policy'
+    | 'runDir'
   >
   readonly snapshot: Snapshot
   readonly self: () => Self | undefined
@@ -140,13 +148,14 @@ export class NodeLoop {
 
   #writeConflist(own: Self): void {
     const { config, drift } = this.#options
-    const { conflist: path, overlay, ipMasq, dataDir } = config
+    const { conflist: path, overlay, ipMasq, dataDir, runDir, policy } = config
     if (path === undefined) return
     const text = conflistText({
       podCIDRs: own.podCIDRs,
       mtuBytes: podMtuBytes(own, overlay),
       ipMasq,
       dataDir,
+      ...(policy ? { policy: { runDir } } : {}),
     })
     if (textAt(path) === text) {
       this.#written = text

@@ -11,10 +11,12 @@ import { type NodeSourceRun, openNodesFile, type SourceEars, sourceProblem } fro
 const reopenMilliseconds = 1_000
 
 export type NodeSourceOptions = {
-  readonly config: Pick<AgentConfig, 'source' | 'flannelCompat'>
+  readonly config: Pick<AgentConfig, 'source' | 'flannelCompat' | 'policy'>
   readonly clock: Clock
   readonly findings: Findings
   readonly onNews: (news: NodeNews) => void
+  /** Connections to the API are of no use any more; those of others neither. */
+  readonly onReopened: () => void
 }
 
 /** The one source of nodes that the configuration names, opened and kept open. */
@@ -63,12 +65,14 @@ export class NodeSourceKeeper {
       void this.#run?.close()
       this.client?.close()
       this.open()
+      this.#options.onReopened()
     })
   }
 
   /** What RBAC denies and the agent could do without; throws if it can't do without. */
   async checkRights(): Promise<string | undefined> {
-    return this.client && checkRights(this.client)
+    const work = this.#options.config.policy ? 'routes and policies' : 'routes'
+    return this.client && checkRights(this.client, work)
   }
 
   async close(): Promise<void> {

@@ -6,6 +6,7 @@ import { systemTime } from '../kube/time.ts'
 import type { TunnelDevice } from '../overlay/fabric.ts'
 import type { Finding } from '../serve/agent-status.ts'
 import { Loop, type SharedOptions, sharedOf } from './loop.ts'
+import type { Revisions } from './policy-book.ts'
 
 /** Every write is an event for every node of the cluster: what comes together goes together. */
 const gapMilliseconds = 2_000
@@ -22,7 +23,12 @@ export type ReportLoopOptions = SharedOptions & {
   readonly findings: () => readonly Finding[]
   /** Undefined: Flannel's annotations are not written. */
   readonly flannelDevices: () => readonly TunnelDevice[] | undefined
+  /** Of the policies in force; undefined: none are enforced. */
+  readonly policyRevisions: () => Revisions | undefined
 }
+
+/** resourceVersions by kind, as JSON: what `tulle policy wait` reads. */
+export const policyRevisionAnnotation = 'tulle.io/policy-revision'
 
 export const degraded = 'TulleDegraded'
 
@@ -57,19 +63,27 @@ export class ReportLoop {
   }
 
   async work(): Promise<void> {
-    const { isReady, findings, flannelDevices } = this.#options
+    const { isReady, findings, flannelDevices, policyRevisions } = this.#options
     const conditions = [...(isReady() ? [networkIsUp] : []), conditionOf(findings())]
     const vteps = flannelDevices()?.map(vtepOf)
     const events = this.#waiting.splice(0)
     await this.#nodeWriter.writeConditions(conditions)
     if (vteps && vteps.length > 0) await this.#nodeWriter.writeFlannel(vteps)
-    for (const { check, meaning, remedy } of events)
+    await this.#writeRevisions(policyRevisions())
+    for (const { check, meaning, remedy, object } of events)
       await this.#eventWriter.report({
         type: 'Warning',
         reason: reasonOf(check),
         action: 'Checked',
         note: `${meaning}; ${remedy}`,
+        ...(object ? { object } : {}),
       })
+  }
+
+  async #writeRevisions(revisions: Revisions | undefined): Promise<void> {
+    if (!revisions || Object.keys(revisions).length === 0) return
+    const sorted = Object.fromEntries(Object.entries(revisions).sort())
+    await this.#nodeWriter.writeAnnotation(policyRevisionAnnotation, JSON.stringify(sorted))
   }
 }
 

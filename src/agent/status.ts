@@ -24,7 +24,7 @@ import type { Snapshot } from './snapshot.ts'
 
 export type StatusSource = Pick<
   AgentStatus,
-  'version' | 'since' | 'leases' | 'drift' | 'loops' | 'findings' | 'lastErrors'
+  'version' | 'since' | 'leases' | 'drift' | 'policy' | 'loops' | 'findings' | 'lastErrors'
 > & {
   readonly config: Pick<AgentConfig, 'nodeName' | 'overlay'>
   readonly isReady: boolean
@@ -38,7 +38,7 @@ export type StatusSource = Pick<
 
 export function agentStatus(given: StatusSource): AgentStatus {
   const { config, fabric, snapshot, source, version, since, leases, drift, loops } = given
-  const { findings, lastErrors } = given
+  const { findings, lastErrors, policy } = given
   const { self, devices, weave } = fabric
   return {
     version,
@@ -55,6 +55,7 @@ export function agentStatus(given: StatusSource): AgentStatus {
     leases,
     drift,
     convergence: { ...given.converged, ...pendingOf(given) },
+    ...(policy ? { policy } : {}),
     loops,
     findings,
     lastErrors,

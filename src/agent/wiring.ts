@@ -73,16 +73,6 @@ export class Agent {
     this.#leases = new Leases(config.dataDir, native.lock)
     const settings = this.#loopSettings()
     this.#fabric = this.#makeFabric(settings)
-    this.#host = new HostSide({
-      ...settings,
-      config,
-      native,
-      own: this.#own,
-      route: this.#route,
-      snapshot: this.#snapshot,
-      self: () => this.#fabric.self,
-      drift: this.#drift,
-    })
     const { nodeName, stateDir } = config
     this.#known = new KnownLoop({ ...settings, nodeName, stateDir, snapshot: this.#snapshot })
     this.#node = this.#makeNode(settings)
@@ -100,6 +90,21 @@ export class Agent {
       clock,
       findings: this.#findings,
       onNews: (news) => this.#take(news, 'live'),
+      onReopened: () => this.#host.policy?.reopen(),
+    })
+    this.#host = new HostSide({
+      ...settings,
+      config,
+      native,
+      own: this.#own,
+      route: this.#route,
+      snapshot: this.#snapshot,
+      self: () => this.#fabric.self,
+      drift: this.#drift,
+      findings: this.#findings,
+      client: this.#source.client,
+      onConverged: (seconds) => this.metrics.observePolicyConvergence(seconds),
+      onRevisions: () => this.#report?.loop.mark(),
     })
     const { client } = this.#source
     if (client) this.#report = this.#makeReport(settings, client)
@@ -152,11 +157,13 @@ export class Agent {
 
   get isReady(): boolean {
     const { conflist } = this.#parts.config
-    return this.#fabric.isReady && (conflist === undefined || this.#node.isReady)
+    const hasPolicies = this.#host.policy?.isReady ?? true
+    return this.#fabric.isReady && hasPolicies && (conflist === undefined || this.#node.isReady)
   }
 
   status(): AgentStatus {
     const { config, version } = this.#parts
+    const policy = this.#host.policy?.status()
     return agentStatus({
       config,
       version,
@@ -168,6 +175,7 @@ export class Agent {
       probeOf: (peer) => this.#selfTest.statusOf(peer),
       leases: this.#leases.status(this.#fabric.self?.podCIDRs ?? []),
       drift: this.#drift.status,
+      ...(policy ? { policy } : {}),
       converged: this.#converged,
       loops: this.#loops.map(({ status }) => status),
       findings: this.#findings.all,
@@ -252,6 +260,7 @@ export class Agent {
       isReady: () => this.#node.isReady,
       findings: () => this.#findings.all,
       flannelDevices: () => (flannelCompat ? this.#fabric.devices : undefined),
+      policyRevisions: () => this.#host.policy?.revisions,
     })
   }
 

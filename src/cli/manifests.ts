@@ -1,95 +1,18 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs'
-import { extname, join } from 'node:path'
-import { parseAllDocuments } from 'yaml'
-import { explainObjectProblem, fromObjects, type Manifest } from '../policy/from-objects.ts'
-import type { Cluster } from '../policy/model.ts'
-import { type Desk, InputFault, type Option, requiredText } from './command.ts'
+import { ManifestFault, readManifests as read } from '../kube/manifest-files.ts'
+import type { Manifest } from '../policy/from-objects.ts'
+import { InputFault } from './command.ts'
 
-export const fromOption: Option = {
-  type: 'string',
-  value: 'DIR',
-  text: 'folder of manifests (*.yaml, *.yml, *.json), or one file',
-}
-
-export const aboutManifests = [
-  'Reads Namespace, Pod (with status.podIPs and container ports), Node, NetworkPolicy and',
-  'CiliumNetworkPolicy; Lists and files of several documents too. Needs no cluster and no',
-  'root. Exit code 2: the manifests cannot be used.',
-]
-
-/**
- * The cluster of `--from`. What is refused of a policy and what is left out goes to stderr; what
- * an API server would not take is a fault, all of it told.
- */
-export function clusterOf(desk: Desk): Cluster {
-  const from = requiredText(desk, 'from', 'DIR')
-  return clusterIn(from, desk)
-}
-
-export function clusterIn(from: string, { remark }: Pick<Desk, 'remark'>): Cluster {
-  const { cluster, problems, notes } = fromObjects(readManifests(from))
-  const wrong = problems.filter(({ kind }) => kind === 'wrong')
-  if (wrong.length > 0) throw new InputFault(wrong.map(explainObjectProblem).join('\n'))
-  for (const problem of problems) remark(`refused: ${explainObjectProblem(problem)}\n`)
-  for (const note of notes) remark(`note: ${note}\n`)
-  return cluster
-}
-
-const extensions = ['.yaml', '.yml', '.json']
-
-/** Every document of every manifest below a folder, in the order of their paths. */
+/** Every document of every manifest below a folder, in the order of their paths; one at least. */
 export function readManifests(from: string): readonly Manifest[] {
-  const files = filesOf(from)
-  if (files.length === 0) throw new InputFault(`${from} has no manifest (*.yaml, *.yml, *.json)`)
-  return files.flatMap((file) => documentsOf(file))
+  const manifests = readOrRefuse(from)
+  if (manifests.length > 0) return manifests
+  throw new InputFault(`${from} has no manifest (*.yaml, *.yml, *.json)`)
 }
 
-function filesOf(from: string): readonly string[] {
+function readOrRefuse(from: string): readonly Manifest[] {
   try {
-    if (!statSync(from).isDirectory()) return [from]
-    return readdirSync(from, { recursive: true, withFileTypes: true })
-      .filter((entry) => !entry.isDirectory() && extensions.includes(extname(entry.name)))
-      .map(({ parentPath, name }) => join(parentPath, name))
-      .filter((path) => !path.slice(from.length).split('/').some(isHidden))
-      .sort()
+    return read(from)
   } catch (cause) {
-    throw new InputFault(`Cannot read ${from}: ${textOf(cause)}`, { cause })
+    throw cause instanceof ManifestFault ? new InputFault(cause.message, { cause }) : cause
   }
 }
-
-const isHidden = (name: string): boolean => name.startsWith('.') || name === 'node_modules'
-
-function documentsOf(file: string): readonly Manifest[] {
-  const text = textIn(file)
-  if (extname(file) === '.json') return [{ place: file, object: jsonOf(text, file) }]
-  const documents = parseAllDocuments(text, { merge: true })
-  return Array.from(documents, (document, index) => {
-    const place = documents.length > 1 ? `${file}, document ${index + 1}` : file
-    const [error] = document.errors
-    if (error) throw new InputFault(`${place} is no YAML: ${firstLine(error.message)}`)
-    try {
-      return { place, object: document.toJS() as unknown }
-    } catch (cause) {
-      throw new InputFault(`${place} is no YAML: ${firstLine(textOf(cause))}`, { cause })
-    }
-  })
-}
-
-function jsonOf(text: string, file: string): unknown {
-  try {
-    return JSON.parse(text) as unknown
-  } catch (cause) {
-    throw new InputFault(`${file} is no JSON: ${firstLine(textOf(cause))}`, { cause })
-  }
-}
-
-function textIn(file: string): string {
-  try {
-    return readFileSync(file, 'utf8')
-  } catch (cause) {
-    throw new InputFault(`Cannot read ${file}: ${textOf(cause)}`, { cause })
-  }
-}
-
-const firstLine = (text: string): string => text.split('\n')[0] ?? ''
-const textOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))

@@ -1,24 +1,26 @@
 import { changesBetween, type Flow } from '../policy/matrix.ts'
+import { aboutSources, clustersOf, comparedOptions } from './cluster-source.ts'
 import { type Command, jsonOption } from './command.ts'
-import { aboutManifests, clusterIn } from './manifests.ts'
 import { formatColumns, paint } from './table.ts'
 
 export const policyDiff: Command = {
   name: 'policy diff',
-  summary: 'Show which connections a change of manifests opens and closes',
+  summary: 'Show which connections a change of policies opens and closes',
   about: [
-    ...aboutManifests,
+    ...aboutSources,
     '',
-    'A is before, B is after. Exit code 1: a connection is opened or closed.',
+    'A is before, B is after: files each, or one of them the word "cluster". Where the cluster',
+    'is read, files lie over it. Exit code 1: a connection is opened or closed.',
   ],
   operands: [
     { name: 'A', need: 'needed' },
     { name: 'B', need: 'needed' },
   ],
-  options: { json: jsonOption },
-  run: (desk) => {
-    const [before = '', after = ''] = desk.operands
-    const { opened, closed } = changesBetween(clusterIn(before, desk), clusterIn(after, desk))
+  options: { ...comparedOptions, json: jsonOption },
+  run: async (desk) => {
+    const [before, after] = await clustersOf(desk.operands, desk)
+    if (!before || !after) throw new Error('Cannot compare without two clusters')
+    const { opened, closed } = changesBetween(before, after)
     if (desk.values.json === true) desk.print(`${JSON.stringify({ opened, closed })}\n`)
     else {
       const lines = formatColumns([...rowsOf(opened, '+'), ...rowsOf(closed, '-')])

@@ -9,15 +9,15 @@ import { declaredPorts } from '../policy/matrix.ts'
 import type { Cluster } from '../policy/model.ts'
 import { admitting } from '../policy/suggest.ts'
 import { type Connection, verdict } from '../policy/verdict.ts'
+import { aboutSources, clusterOf, sourceOptions } from './cluster-source.ts'
 import { type Command, type Desk, InputFault, jsonOption, UsageFault } from './command.ts'
-import { aboutManifests, clusterOf, fromOption } from './manifests.ts'
 import { paint } from './table.ts'
 
 export const policyExplain: Command = {
   name: 'policy explain',
   summary: 'Tell whether a connection is allowed, by which rules, and what would admit it',
   about: [
-    ...aboutManifests,
+    ...aboutSources,
     '',
     'SRC and DST are "namespace/pod" or an address. PORT is as in 5432, 53/UDP, the name of',
     'a container port, or icmp; without it every declared port of DST is told of.',
@@ -28,9 +28,9 @@ export const policyExplain: Command = {
     { name: 'DST', need: 'needed' },
     { name: 'PORT', need: 'optional' },
   ],
-  options: { from: fromOption, json: jsonOption },
-  run: (desk) => {
-    const cluster = clusterOf(desk)
+  options: { ...sourceOptions, json: jsonOption },
+  run: async (desk) => {
+    const cluster = await clusterOf(desk)
     const connections = connectionsOf(cluster, desk.operands)
     const told = connections.map((connection): Told => {
       const judged = verdict(cluster, connection)

@@ -1,21 +1,21 @@
 import { stringify } from 'yaml'
 import { type Finding, lint } from '../policy/lint.ts'
+import { aboutSources, clusterOf, sourceOptions } from './cluster-source.ts'
 import { type Command, type Desk, jsonOption } from './command.ts'
-import { aboutManifests, clusterOf, fromOption } from './manifests.ts'
 import { paint } from './table.ts'
 
 export const policyLint: Command = {
   name: 'policy lint',
   summary: 'Tell what policies say that is likely not meant, and what would mend it',
   about: [
-    ...aboutManifests,
+    ...aboutSources,
     '',
     'DNS under default deny, selectors and ports that nobody has, empty rules, either-or peers,',
     'rules without effect, namespaces without default deny. Exit code 1: something was found.',
   ],
-  options: { from: fromOption, json: jsonOption },
-  run: (desk) => {
-    const findings = lint(clusterOf(desk))
+  options: { ...sourceOptions, json: jsonOption },
+  run: async (desk) => {
+    const findings = lint(await clusterOf(desk))
     if (desk.values.json === true) desk.print(`${JSON.stringify(findings, undefined, 2)}\n`)
     else desk.print(findings.length === 0 ? 'nothing found\n' : textOf(findings, desk))
     return findings.length === 0 ? 0 : 1

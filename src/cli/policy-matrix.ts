@@ -1,35 +1,80 @@
-import { podKey } from '../cluster/pod.ts'
-import { declaredPorts, type Flow, livingPods, type Matrix, matrixOf } from '../policy/matrix.ts'
-import { type Command, type Desk, jsonOption, UsageFault } from './command.ts'
-import { aboutManifests, clusterOf, fromOption } from './manifests.ts'
+import { type Pod, podKey } from '../cluster/pod.ts'
+import {
+  declaredPorts,
+  type Flow,
+  flowsIn,
+  livingPods,
+  type Matrix,
+  type MatrixScope,
+  matrixOf,
+} from '../policy/matrix.ts'
+import type { Cluster } from '../policy/model.ts'
+import { aboutSources, clusterOf, sourceOptions } from './cluster-source.ts'
+import { type Command, type Desk, InputFault, jsonOption, textOf, UsageFault } from './command.ts'
 import { formatTable } from './table.ts'
 
 export const policyMatrix: Command = {
   name: 'policy matrix',
-  summary: 'Show which pod reaches which port of which other pod, from manifests',
+  summary: 'Show which pod reaches which port of which other pod',
   about: [
-    ...aboutManifests,
+    ...aboutSources,
     '',
     'Every declared container port of every pod, from every other pod. Of pods with two',
     'families a port counts as allowed if it is reached by one of them.',
   ],
   options: {
-    from: fromOption,
+    ...sourceOptions,
     json: jsonOption,
+    namespace: {
+      type: 'string',
+      value: 'NAME',
+      text: 'connections that begin or end there, and no others',
+    },
     csv: { type: 'boolean', text: 'print CSV, one line a connection' },
     dot: { type: 'boolean', text: 'print what is allowed as a graph for Graphviz' },
     mermaid: { type: 'boolean', text: 'print what is allowed as a Mermaid flowchart' },
   },
-  run: (desk) => {
-    const cluster = clusterOf(desk)
+  run: async (desk) => {
     const format = formatOf(desk)
+    const cluster = await clusterOf(desk)
+    const scope = scopeOf(cluster, desk)
     const pods = livingPods(cluster)
-    const names = pods.map(podKey)
+    const count = flowsIn(cluster, scope)
+    if (count > flowsMax)
+      throw new InputFault(
+        `There are ${count} connections between pods, and ${flowsMax} at most are told at a ` +
+          'time; give --namespace NAME',
+      )
     if (format === undefined && !pods.some((pod) => declaredPorts(pod).length > 0))
       desk.remark('note: no pod declares a port, so there is nothing to judge\n')
-    desk.print(formats[format ?? 'table'](matrixOf(cluster), names, desk))
+    const matrix = matrixOf(cluster, scope)
+    desk.print(formats[format ?? 'table'](matrix, namesIn(pods, matrix, scope), desk))
     return 0
   },
+}
+
+/** As JSON about 100 bytes each: what Node can hold as one text, and a person can use. */
+const flowsMax = 2_000_000
+
+function scopeOf({ pods, namespaces }: Cluster, { values }: Desk): MatrixScope {
+  const name = textOf(values, 'namespace')
+  if (name === undefined) return {}
+  if (!namespaces.has(name) && !pods.some(({ namespace }) => namespace === name))
+    throw new InputFault(`There is no namespace ${name}`)
+  return { namespaces: new Set([name]) }
+}
+
+/** Pods to draw: all, or those of the namespace and whoever they have to do with. */
+function namesIn(
+  pods: readonly Pod[],
+  { allowed }: Matrix,
+  { namespaces }: MatrixScope,
+): readonly string[] {
+  if (!namespaces) return pods.map(podKey)
+  const met = new Set(allowed.flatMap(({ from, to }) => [from, to]))
+  return pods
+    .filter((pod) => namespaces.has(pod.namespace) || met.has(podKey(pod)))
+    .map((pod) => podKey(pod))
 }
 
 type Format = (matrix: Matrix, pods: readonly string[], desk: Desk) => string

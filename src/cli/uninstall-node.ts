@@ -1,15 +1,18 @@
 import { closeSync, existsSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path/posix'
 import { type Prefix, parsePrefix } from '../base/prefix.ts'
+import { policyTable } from '../datapath/policy-table.ts'
 import { setCluster } from '../kernel/cluster-set.ts'
 import { FabricSocket } from '../kernel/fabric-socket.ts'
 import { FilterSocket } from '../kernel/filter-socket.ts'
 import type { Native } from '../kernel/native.ts'
+import { refusedBatch } from '../kernel/refusal.ts'
 import { LOCK_EX } from '../store/database.ts'
 import { syncFolder } from '../store/durable.ts'
 import { allHoldings } from '../store/holdings.ts'
 import { knownNodesPath } from '../store/known-nodes.ts'
 import { LeaseStore } from '../store/lease-store.ts'
+import { deleteTable, ensureTable } from '../wire/nft/table.ts'
 import { type Desk, type Option, requiredText, ToolFault } from './command.ts'
 import { dataDirOption } from './leases.ts'
 
@@ -60,6 +63,7 @@ export function removeNode(desk: Desk): readonly Deed[] {
   return [
     ...removeConflist(requiredText(desk, 'conflist', 'FILE')),
     ...removeFabric(native),
+    ...removePolicies(native),
     ...removeCluster(native, requiredText(desk, 'data-dir', 'DIR')),
     ...removeFiles(desk),
   ]
@@ -96,6 +100,20 @@ function removeFabric(native: Native): readonly Deed[] {
     ]
   } finally {
     fabric.close()
+  }
+}
+
+/** Of pods that still run, every one is open from here on. */
+function removePolicies(native: Native): readonly Deed[] {
+  const filter = new FilterSocket(native)
+  try {
+    if (filter.rules(policyTable).length === 0) return []
+    const refusal = filter.commitParts([ensureTable(policyTable), deleteTable(policyTable)])
+    const path = `nftables ${policyTable.family} ${policyTable.table}`
+    if (refusal) throw refusedBatch(`delete ${path}`, refusal)
+    return [{ path, did: 'removed: no network policy holds any more' }]
+  } finally {
+    filter.close()
   }
 }
 

@@ -20,6 +20,7 @@ export function decodePod(object: unknown): Decoded<Pod> {
   const spec = child(field, 'spec')
   const status = child(field, 'status')
   const node = textIn(child(spec, 'nodeName'), 'optional')
+  const uid = readUid(child(field, 'metadata'))
   const phase = textIn(child(status, 'phase'), 'optional')
   const rest = {
     addresses: readAddresses(child(status, 'podIP'), child(status, 'podIPs')),
@@ -29,8 +30,20 @@ export function decodePod(object: unknown): Decoded<Pod> {
     isDone: phase === 'Succeeded' || phase === 'Failed',
     serviceAccount: textIn(child(spec, 'serviceAccountName'), 'optional') ?? 'default',
     ...(node === undefined ? {} : { node }),
+    ...(uid === undefined ? {} : { uid }),
   }
   return { value: metadata && { ...metadata, ...rest }, problems: field.problems }
+}
+
+/**
+ * The API server shows a static pod by a mirror of it, an object with a uid of its own; the pod's
+ * is in this annotation (kubelet, pkg/kubelet/types: ConfigHashAnnotationKey).
+ */
+const staticUidAnnotation = 'kubernetes.io/config.hash'
+
+function readUid(metadata: Field): string | undefined {
+  const ofStatic = child(child(metadata, 'annotations'), staticUidAnnotation)
+  return textIn(isAbsent(ofStatic) ? child(metadata, 'uid') : ofStatic, 'optional')
 }
 
 function isTrue(field: Field): boolean {

@@ -6,6 +6,11 @@ import type { Transport } from './policy-port.ts'
 export type Pod = {
   readonly namespace: string
   readonly name: string
+  /**
+   * As the kubelet knows the pod, and a runtime hands it to plugins; absent in a manifest that was
+   * never applied.
+   */
+  readonly uid?: string
   readonly labels: Labels
   /** One a family at most; none before it has a sandbox (P42, P45). */
   readonly addresses: readonly Address[]

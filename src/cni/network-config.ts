@@ -1,6 +1,7 @@
 import type { BandwidthKeys, BandwidthSources } from './bandwidth.ts'
 import type { FirewallConfig } from './firewall.ts'
 import type { OverlayConfig } from './overlay.ts'
+import type { PolicyConfig } from './policy.ts'
 import type { PortMapConfig, PortMappingConfig } from './port-mappings.ts'
 import type { TuningConfig } from './tuning.ts'
 import type { CniVersion } from './version.ts'
@@ -89,6 +90,7 @@ export type NetworkConfig = PluginConfigs & {
   readonly dns?: Dns
   readonly ipam?: IpamConfig
   readonly overlay?: OverlayConfig
+  readonly policy?: PolicyConfig
   readonly runtimeConfig?: RuntimeConfig
   readonly args?: {
     readonly cni?: TuningConfig & { readonly ips?: readonly string[] }

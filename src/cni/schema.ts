@@ -3,6 +3,7 @@
 // standalone), so nothing is compiled at run time.
 
 import { overlaySchema } from './overlay.ts'
+import { policySchema } from './policy.ts'
 
 const cidrList = {
   type: 'array',
@@ -245,6 +246,7 @@ export const configSchema = {
     dns: dnsSchema,
     ipam,
     overlay: overlaySchema,
+    policy: policySchema,
     runtimeConfig,
     args: {
       type: ['object', 'null'],

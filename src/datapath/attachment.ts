@@ -21,6 +21,17 @@ export type Attachment = {
   /** Destinations that keep the pod's own address; null: nothing is masqueraded. */
   readonly masqueradeExcept: readonly string[] | null
   readonly spoofCheck: boolean
+  /** As the runtime names it; absent: of no Kubernetes pod, or on record since before it was. */
+  readonly pod?: KubernetesPod
+  /** Network policies hold for it: its addresses are in `policed4` and `policed6`. */
+  readonly isPoliced?: boolean
+}
+
+export type KubernetesPod = {
+  readonly namespace: string
+  readonly name: string
+  /** Tells it from an earlier pod of that name; not every runtime sends it. */
+  readonly uid?: string
 }
 
 export type AttachedIp = {

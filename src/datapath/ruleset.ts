@@ -15,6 +15,7 @@ import {
   type TableName,
 } from '../wire/nft/table.ts'
 import { type Attachment, nameOf } from './attachment.ts'
+import { closingElements } from './closed.ts'
 import { clusterRules, clusterSets } from './cluster.ts'
 import type { Extras } from './extras.ts'
 import { circleRules, fenceChain, fenceRules, fenceSets, forwardRules } from './fence.ts'
@@ -264,6 +265,7 @@ const ifnameBytes = 16
 export function elementsOf(attachment: Attachment): readonly Element[] {
   const comment = nameOf(attachment)
   return [
+    ...closingElements(attachment),
     ...(attachment.spoofCheck ? guardElements(attachment) : []),
     ...masqueradeElements(inetTable, attachment),
   ].map((element) => ({ ...element, comment }))

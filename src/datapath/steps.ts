@@ -10,12 +10,12 @@ import {
   setBridgePort,
   setLink,
 } from '../wire/rtnl/link.ts'
-import { newNeighbour } from '../wire/rtnl/neighbour.ts'
+import { deleteNeighbour, newNeighbour } from '../wire/rtnl/neighbour.ts'
 import { newRoute, scopeLink } from '../wire/rtnl/route.ts'
 import type { Attachment } from './attachment.ts'
 import { bridgeMacOf } from './identity.ts'
 import { bridgeAlias, formatAlias } from './mark.ts'
-import { macOf, type Side, type WiredRoute, wiringOf } from './wiring.ts'
+import { addressOf, macOf, type Side, type WiredRoute, wiringOf } from './wiring.ts'
 
 /** One message to the kernel, and what it is for: the words of the error if it is refused. */
 export type Step = {
@@ -25,6 +25,7 @@ export type Step = {
   readonly settled?: readonly number[]
 }
 
+const ENOENT = 2
 const EEXIST = 17
 const EAFNOSUPPORT = 97
 
@@ -55,6 +56,17 @@ export const bridgeStep = (name: string, mtuBytes: number): Step => ({
   what: `create bridge ${name}`,
   query: newBridge({ name, mac: macOf(bridgeMacOf(name)), mtuBytes }),
 })
+
+/**
+ * What the host sent to these addresses before they were closed waits on the bridge for somebody to
+ * answer (up to 3 s, and 200 kB an address), and would be the pod's first packets.
+ */
+export const forgetNeighbourSteps = ({ ips }: Attachment, bridge: IfIndex): readonly Step[] =>
+  ips.map(({ address }) => ({
+    what: `forget the neighbour ${address}`,
+    query: deleteNeighbour({ link: bridge, address: addressOf(address) }),
+    settled: [ENOENT, EAFNOSUPPORT],
+  }))
 
 export const markBridgeStep = (name: string): Step => ({
   what: `mark bridge ${name} as Tulle's`,

@@ -72,15 +72,24 @@ export function hostSysctls(attachment: Attachment, ipv6: 'on' | 'off'): readonl
 
 /**
  * Forwarding that the pods need: routed pods always, bridged ones if the bridge is their gateway.
+ * Policies of bridged pods hold where the inet hooks see what a bridge forwards.
  */
 export function forwardingSysctls(attachment: Attachment): readonly Sysctl[] {
   const routes = attachment.mode === 'routed' || (attachment.bridge?.addresses.length ?? 0) > 0
+  const isPolicedBridge = attachment.mode === 'bridge' && attachment.isPoliced === true
   const sysctl = (path: string): Sysctl => ({ side: 'host', path, value: '1', need: 'must' })
   return [
     ...(routes && hasFamily(attachment, 4) ? [sysctl('net/ipv4/ip_forward')] : []),
     ...(routes && hasFamily(attachment, 6) ? [sysctl(ipv6Forwarding)] : []),
+    ...(isPolicedBridge && hasFamily(attachment, 4) ? [sysctl(bridgeHooks('iptables'))] : []),
+    ...(isPolicedBridge && hasFamily(attachment, 6) ? [sysctl(bridgeHooks('ip6tables'))] : []),
   ]
 }
+
+/** Of the module br_netfilter. */
+const bridgeHooks = (family: 'iptables' | 'ip6tables'): string =>
+  `${bridgeFolder}bridge-nf-call-${family}`
+export const bridgeFolder = 'net/bridge/'
 
 /**
  * Switching this on makes every interface with accept_ra 1 deaf to router advertisements (Linux

@@ -1,8 +1,10 @@
-import { fillQueries, type Holding } from '../datapath/holding.ts'
+import { forgetQueries, isClosing, verdictsOf } from '../datapath/closed.ts'
+import { type Base, fillQueries, type Holding, makeQueries } from '../datapath/holding.ts'
+import { policyTable } from '../datapath/policy-table.ts'
 import {
+  bridgeTable,
   dropChain,
   inetTable,
-  isIn,
   isSharedChain,
   setsOf,
   tableQueries,
@@ -48,13 +50,6 @@ const changesPerBatch = 500
 /** Calls back with what every attachment of this node holds. */
 export type WhenLost = <T>(fill: (all: readonly Holding[]) => T) => T
 
-/** Tables that the elements are in, those of them that the kernel lacks, its chains if lacking. */
-type Base = {
-  readonly needed: readonly TableName[]
-  readonly lost: readonly TableName[]
-  readonly chains: readonly Query[]
-}
-
 /**
  * nf_tables in the host's namespace: attachments' elements in the tables that datapath/ruleset.ts
  * describes.
@@ -90,8 +85,8 @@ export class FilterSocket {
       const base = this.#findBase(holding)
       const refusal =
         base.lost.length > 0
-          ? whenLost((all) => this.#makeTables(holding, base, all))
-          : this.#commit([...base.chains, ...elements.map(newElement)])
+          ? whenLost((all) => this.commitParts(makeQueries(holding, base, all)))
+          : this.#commit([...base.stale, ...base.chains, ...elements.map(newElement)])
       if (!refusal) return
       if (refusal.errno === errno.EEXIST) this.#dropStale(holding)
       else if (refusal.errno === errno.ENOENT) whenLost((all) => this.#replaceOutdated(base, all))
@@ -158,13 +153,13 @@ export class FilterSocket {
   }
 
   /**
-   * Removes the tables if no set of theirs has an element; a change by anybody in between leaves
+   * Removes these tables if no set of theirs has an element; a change by anybody in between leaves
    * them.
    */
-  dropEmptyTables(): void {
+  dropEmptyTables(which: readonly TableName[] = [inetTable, bridgeTable]): void {
     const generation = this.generation()
-    if (this.#every((_, element) => [element]).length > 0) return
-    const standing = tables.filter((table) => this.rules(table).length > 0)
+    if (this.#every((_, element) => [element], which).length > 0) return
+    const standing = which.filter((table) => this.rules(table).length > 0)
     if (standing.length === 0) return
     const refusal = this.#commit(standing.map(deleteTable), generation)
     if (refusal && refusal.errno !== errno.ERESTART)
@@ -172,8 +167,15 @@ export class FilterSocket {
   }
 
   /** Elements that the attachment should have and the kernel lacks. */
-  missingElements({ elements }: Holding): readonly Element[] {
+  missingElements({ elements }: Pick<Holding, 'elements'>): readonly Element[] {
     return elements.filter((element) => this.#observe(element) === undefined)
+  }
+
+  /** Those of them that are there, and not another attachment's. */
+  ownElements(elements: readonly Element[]): readonly Element[] {
+    return elements.filter(
+      (element) => this.#observe(element)?.comment === cutComment(element.comment ?? ''),
+    )
   }
 
   /** Rules of a table or chain as "chain: comment", in order; none if it is not there. */
@@ -198,42 +200,38 @@ export class FilterSocket {
 
   /** What another attachment has under an exclusive key. */
   #rivalOf(element: Element): ObservedElement | undefined {
-    const there = element.isExclusive ? this.#observe(element) : undefined
+    const canBeOthers = element.isExclusive || element.isTakenOver
+    const there = canBeOthers ? this.#observe(element) : undefined
     return there?.comment === cutComment(element.comment ?? '') ? undefined : there
   }
 
   /** What killed processes have left under these keys. */
   #dropStale({ elements }: Holding): void {
-    for (const element of elements) {
+    const own = elements.filter(({ isTakenOver }) => !isTakenOver)
+    for (const element of own) {
       const rival = this.#rivalOf(element)
       if (rival) throw new ElementTaken(element, rival.comment)
     }
-    this.deleteElements(elements.filter(({ isShared }) => !isShared))
+    this.deleteElements(own.filter(({ isShared }) => !isShared))
   }
 
   /** What the elements need and the kernel has, or lacks. */
   #findBase({ elements, chains }: Holding): Base {
     const needed = tablesOf(elements)
+    const earlier = [...elements.filter(isClosing), ...verdictsOf(elements)]
     const asked = [...needed.map(getTable), ...chains.map(({ name }) => getChain(name))]
-    const isThere = this.#socket.exchange(asked).map((fared) => fared.errno === 0)
+    const fared = this.#socket.exchange([...asked, ...earlier.map(getElement)])
+    const isThere = fared.map(({ errno }) => errno === 0)
+    const lost = needed.filter((_, at) => !isThere[at])
+    const canHaveEarlier = earlier.length > 0 && !lost.includes(policyTable)
     return {
       needed,
-      lost: needed.filter((_, at) => !isThere[at]),
+      lost,
+      stale: canHaveEarlier
+        ? forgetQueries(earlier.filter((_, at) => isThere[asked.length + at]))
+        : [],
       chains: chains.flatMap(({ queries }, at) => (isThere[needed.length + at] ? [] : queries)),
     }
-  }
-
-  /** The tables that are not there, filled, and the attachment's own elements in those that are. */
-  #makeTables(holding: Holding, base: Base, all: readonly Holding[]): BatchRefusal | undefined {
-    const others = all.filter(({ name }) => name !== holding.name)
-    const kept = base.needed.filter((table) => !base.lost.includes(table))
-    const own = holding.elements.filter((element) => kept.some((it) => isIn(it)(element)))
-    return this.commitParts([
-      ...base.lost.flatMap(tableQueries),
-      ...(kept.includes(inetTable) ? base.chains : []),
-      ...fillQueries(base.lost, [holding, ...others]),
-      ...own.map(newElement),
-    ])
   }
 
   /** A table that another version of Tulle made may lack what this one needs. */
@@ -274,8 +272,11 @@ export class FilterSocket {
       throw refusedBatch(`delete nftables chain ${name.chain}`, refusal)
   }
 
-  #every<T>(select: (table: TableName, element: ObservedElement) => readonly T[]): readonly T[] {
-    return tables.flatMap((table) =>
+  #every<T>(
+    select: (table: TableName, element: ObservedElement) => readonly T[],
+    which: readonly TableName[] = tables,
+  ): readonly T[] {
+    return which.flatMap((table) =>
       setsOf(table).flatMap((set) =>
         this.elementsIn({ ...table, set }).flatMap((element) => select(table, element)),
       ),

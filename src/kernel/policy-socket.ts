@@ -93,6 +93,14 @@ export class PolicySocket {
     this.#generation = generation
   }
 
+  /** Begins another generation: an ADD has ended the one before, as its address was another's. */
+  renew(): void {
+    if (this.#generation === undefined) return
+    const generation = nextGeneration(this.#generation)
+    this.#commit('begin another generation of policies', generationQueries(generation))
+    this.#generation = generation
+  }
+
   /**
    * Whether the table is as the last commit left it. If nothing at all has changed in nf_tables
    * since, this asks for one number; else it reads the table back.

@@ -2,7 +2,17 @@ import type { V1SelfSubjectAccessReview } from '@kubernetes/client-node'
 import { at } from '../cluster/json-value.ts'
 import type { KubeClient } from './client.ts'
 import { isRefusal } from './refusal.ts'
-import { accessReviews, events, nodes, pathOf, pods, type Resource } from './resource.ts'
+import {
+  accessReviews,
+  ciliumNetworkPolicies,
+  events,
+  namespaces,
+  networkPolicies,
+  nodes,
+  pathOf,
+  pods,
+  type Resource,
+} from './resource.ts'
 
 /** One right that RBAC must give. */
 export type Need = {
@@ -27,8 +37,22 @@ export const need = {
     subresource: 'status',
     why: "this node's conditions and Flannel's annotations are written",
   },
-  listPods: { verb: 'list', resource: pods, why: 'what gone pods left is collected' },
-  watchPods: { verb: 'watch', resource: pods, why: 'what gone pods left is collected' },
+  listPods: { verb: 'list', resource: pods, why: 'policies select pods' },
+  watchPods: { verb: 'watch', resource: pods, why: 'policies follow pods' },
+  listNamespaces: { verb: 'list', resource: namespaces, why: 'policies select namespaces' },
+  watchNamespaces: { verb: 'watch', resource: namespaces, why: 'policies follow namespaces' },
+  listNetworkPolicies: { verb: 'list', resource: networkPolicies, why: 'policies are enforced' },
+  watchNetworkPolicies: { verb: 'watch', resource: networkPolicies, why: 'policies are enforced' },
+  listCiliumPolicies: {
+    verb: 'list',
+    resource: ciliumNetworkPolicies,
+    why: 'CiliumNetworkPolicies are enforced',
+  },
+  watchCiliumPolicies: {
+    verb: 'watch',
+    resource: ciliumNetworkPolicies,
+    why: 'CiliumNetworkPolicies are enforced',
+  },
   createEvents: {
     verb: 'create',
     resource: events,
@@ -41,6 +65,11 @@ export const need = {
     namespace: eventNamespace,
     why: 'findings that repeat are counted',
   },
+  createPolicyEvents: {
+    verb: 'create',
+    resource: events,
+    why: 'what is wrong with a policy is reported beside it',
+  },
 } as const satisfies Readonly<Record<string, Need>>
 
 /** Without these the agent can't do its work: it refuses to start. */
@@ -50,8 +79,21 @@ export const neededAtStart: readonly Need[] = [
   need.watchNodes,
   need.patchNodeStatus,
 ]
+/** As `neededAtStart`, for an agent that enforces policies. */
+export const neededForPolicy: readonly Need[] = [
+  need.listPods,
+  need.watchPods,
+  need.listNamespaces,
+  need.watchNamespaces,
+  need.listNetworkPolicies,
+  need.watchNetworkPolicies,
+  need.listCiliumPolicies,
+  need.watchCiliumPolicies,
+]
 /** Without these it works, and says what is missing. */
 export const neededBesides: readonly Need[] = [need.createEvents, need.patchEvents]
+/** Events about policies are in their namespaces. */
+export const neededForPolicyBesides: readonly Need[] = [need.createPolicyEvents]
 
 /**
  * Which needs the API server denies us, in the order given, by one SelfSubjectAccessReview each.

@@ -1,4 +1,5 @@
 import { Buffer } from 'node:buffer'
+import { createHash } from 'node:crypto'
 import type { EventsV1Event } from '@kubernetes/client-node'
 import { eventNamespace, need, needing } from './access.ts'
 import type { KubeClient } from './client.ts'
@@ -15,21 +16,36 @@ export type Finding = {
   readonly action: string
   /** For people; cut to 1024 bytes. */
   readonly note: string
+  /** What it is about; absent: this node. */
+  readonly object?: EventObject
+}
+
+export type EventObject = {
+  readonly apiVersion: string
+  readonly kind: string
+  readonly namespace: string
+  readonly name: string
+  readonly uid: string
 }
 
 /** One Event of a kind in this time: a fault of 5,000 peers is one line in `kubectl describe`. */
 const quietMs = 300_000
-/** Kinds that are remembered; Tulle has a few dozen reasons. */
-const kindsMax = 100
+/** Kinds that are remembered; Tulle has a few dozen reasons, some of them for each policy. */
+const kindsMax = 1000
 /** Limits of the API's validation (pkg/apis/core/validation/events.go). */
 const noteBytesMax = 1024
 const nameCharactersMax = 200
 
 type Kind = { name: string | undefined; note: string; count: number; writtenMs: number }
 
+/** Events about things without a namespace are in the default one (API validation). */
+const namespaceOf = ({ object }: Finding): string => object?.namespace ?? eventNamespace
+const kindOf = ({ reason, object }: Finding): string =>
+  object ? `${reason} ${object.kind} ${object.uid}` : reason
+
 /**
- * Reports findings as Events of this node (events.k8s.io/v1). A kind is written once in 5 minutes;
- * what came meanwhile is counted, and told by the Event's series.
+ * Reports findings as Events (events.k8s.io/v1) of this node, or of what they are about. A kind is
+ * written once in 5 minutes; what came meanwhile is counted, and told by the Event's series.
  */
 export class EventWriter {
   readonly #client: KubeClient
@@ -50,7 +66,7 @@ export class EventWriter {
   async report(finding: Finding): Promise<boolean> {
     const note = cut(finding.note)
     const nowMs = this.#time.nowMs()
-    const before = this.#kinds.get(finding.reason)
+    const before = this.#kinds.get(kindOf(finding))
     if (before !== undefined && nowMs - before.writtenMs < quietMs) {
       before.count++
       return false
@@ -60,21 +76,21 @@ export class EventWriter {
     const kind = goesOn
       ? { ...before, count: before.count + 1, writtenMs: nowMs }
       : { name: undefined, note, count: 1, writtenMs: nowMs }
-    this.#remember(finding.reason, kind)
-    if (!(goesOn && (await this.#wroteSeries(kind)))) await this.#create(finding, kind)
+    this.#remember(kindOf(finding), kind)
+    if (!(goesOn && (await this.#wroteSeries(finding, kind)))) await this.#create(finding, kind)
     return true
   }
 
-  #remember(reason: string, kind: Kind): void {
-    this.#kinds.delete(reason)
-    this.#kinds.set(reason, kind)
+  #remember(which: string, kind: Kind): void {
+    this.#kinds.delete(which)
+    this.#kinds.set(which, kind)
     const [oldest] = this.#kinds.keys()
     if (this.#kinds.size > kindsMax && oldest !== undefined) this.#kinds.delete(oldest)
   }
 
   /** False if the Event is gone: the API server keeps them for an hour. */
-  async #wroteSeries({ name, count }: Kind): Promise<boolean> {
-    if (name === undefined) return false
+  async #wroteSeries(finding: Finding, { name, count }: Kind): Promise<boolean> {
+    if (name === undefined || finding.object) return false
     const series = { count, lastObservedTime: this.#microTime() }
     try {
       await needing(need.patchEvents, () =>
@@ -92,32 +108,47 @@ export class EventWriter {
     }
   }
 
-  async #create({ type, reason, action }: Finding, kind: Kind): Promise<void> {
-    const chance = Math.floor(this.#time.random() * 2 ** 48)
-    const suffix = chance.toString(16).padStart(12, '0')
-    const name = `${this.#node.slice(0, nameCharactersMax)}.${suffix}`
+  /**
+   * All nodes find the same about a policy: who is first writes the Event, whose name follows from
+   * what it tells.
+   */
+  async #create(finding: Finding, kind: Kind): Promise<void> {
+    const { type, reason, action, object } = finding
+    const namespace = namespaceOf(finding)
+    const name = this.#nameOf(finding, kind)
     const body: Omit<EventsV1Event, 'eventTime'> & { readonly eventTime: string } = {
       apiVersion: 'events.k8s.io/v1',
       kind: 'Event',
-      metadata: { name, namespace: eventNamespace },
+      metadata: { name, namespace },
       eventTime: this.#microTime(),
       reportingController: 'tulle.dev/agent',
       reportingInstance: this.#node,
       // kubelet's own events name the node in place of its uid; kubectl looks for that.
-      regarding: { apiVersion: 'v1', kind: 'Node', name: this.#node, uid: this.#node },
+      regarding: object ?? { apiVersion: 'v1', kind: 'Node', name: this.#node, uid: this.#node },
       type,
       reason,
       action,
       note: kind.note,
     }
-    await needing(need.createEvents, () =>
-      this.#client.call({
-        method: 'POST',
-        path: pathOf(events, { namespace: eventNamespace }),
-        body,
-      }),
-    )
+    const right = object ? need.createPolicyEvents : need.createEvents
+    try {
+      await needing(right, () =>
+        this.#client.call({ method: 'POST', path: pathOf(events, { namespace }), body }),
+      )
+    } catch (fault) {
+      if (!object || !isRefusal(fault, 409)) throw fault
+    }
     kind.name = name
+  }
+
+  #nameOf({ object, reason }: Finding, { note }: Kind): string {
+    if (object) {
+      const digest = createHash('sha256').update(`${object.uid} ${reason} ${note}`).digest('hex')
+      return `${object.name.slice(0, nameCharactersMax)}.${digest.slice(0, 12)}`
+    }
+    const chance = Math.floor(this.#time.random() * 2 ** 48)
+    const suffix = chance.toString(16).padStart(12, '0')
+    return `${this.#node.slice(0, nameCharactersMax)}.${suffix}`
   }
 
   /** metav1.MicroTime: six digits of a second, no fewer. */

@@ -1,3 +1,5 @@
+import { Buffer } from 'node:buffer'
+
 // What an object's text says where it matters, as a number: an event whose gist is known need not
 // be parsed. Status heartbeats are most of what a cluster's Nodes tell, 12 KB each.
 
@@ -47,20 +49,52 @@ export const nodeGist: GistOf = (text) => {
   const uid = firstOf(text, '"uid":"', metadata)
   const version = firstOf(text, '"resourceVersion":"', metadata)
   if (metadata < 0 || !name || !uid || !version || text.includes('\\u')) return undefined
+  const digest = digestOfFields(text, nodeFields)
+  return digest === undefined
+    ? undefined
+    : { type: typeOf(text), key: `${uid} ${name}`, version, digest }
+}
+const nodeFields = ['"annotations":{', '"podCIDR":"', '"podCIDRs":[', '"addresses":[']
+
+/**
+ * The gist of a Pod: what cluster/decode-pod.ts reads and may change while the pod lives; the rest
+ * of it is immutable (pkg/apis/core/validation: ValidatePodUpdate) and goes with its uid.
+ */
+export const podGist: GistOf = (text) => {
+  podHead.lastIndex = text.indexOf('"metadata":{')
+  const [, uid, version] = (podHead.lastIndex >= 0 && podHead.exec(text)) || []
+  if (uid === undefined || version === undefined || text.includes('\\u')) return undefined
+  const digest = digestOfFields(text, podFields)
+  // A slice of it would keep the whole text in memory.
+  const key = Buffer.from(uid, 'latin1').toString('latin1')
+  return digest === undefined ? undefined : { type: typeOf(text), key, version, digest }
+}
+/** As API servers write it, in this order; in any other the first uid may be an owner's. */
+const podHead =
+  /"metadata":\{"name":"[^"]+",(?:"generateName":"[^"]*",)?"namespace":"[^"]+",(?:"selfLink":"[^"]*",)?"uid":"([^"]+)","resourceVersion":"([^"]+)"/y
+const podFields = [
+  '"labels":{',
+  '"nodeName":"',
+  '"phase":"',
+  '"hostIP":"',
+  '"hostIPs":[',
+  '"podIP":"',
+  '"podIPs":[',
+]
+
+const typeOf = (text: string): Gist['type'] => (text.startsWith(deletion) ? 'deleted' : 'put')
+
+/** Of what these keys lead to; undefined if that can't be told for sure. */
+function digestOfFields(text: string, keys: readonly string[]): number | undefined {
   let digest = 0
-  for (const key of ['"annotations":{', '"podCIDR":"', '"podCIDRs":[', '"addresses":[']) {
+  for (const key of keys) {
     const at = text.indexOf(key)
     const end = at < 0 ? at : endOf(text, at + key.length - 1)
     // Twice is once too often: which of them is meant only a parser can tell.
     if (at >= 0 && (end < 0 || text.indexOf(key, at + 1) >= 0)) return undefined
     digest = digestOf(text, at, end, digest)
   }
-  return {
-    type: text.startsWith(deletion) ? 'deleted' : 'put',
-    key: `${uid} ${name}`,
-    version,
-    digest,
-  }
+  return digest
 }
 
 function firstOf(text: string, key: string, from: number): string | undefined {

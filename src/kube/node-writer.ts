@@ -62,6 +62,13 @@ export class NodeWriter {
     if (gone.length > 0) await this.#patch({ status: { conditions } })
   }
 
+  /** True if that had to be written. */
+  async writeAnnotation(key: string, value: string): Promise<boolean> {
+    if (at(await this.#read(), 'metadata', 'annotations', key) === value) return false
+    await this.#patch({ metadata: { annotations: { [key]: value } } })
+    return true
+  }
+
   /** Tells Flannel's nodes where our tunnel ends are; true if that had to be written. */
   async writeFlannel(vteps: readonly FlannelVtep[]): Promise<boolean> {
     const found = at(await this.#read(), 'metadata', 'annotations')

@@ -1,4 +1,3 @@
-import { at, textOf } from '../cluster/json-value.ts'
 import { Backoff } from './backoff.ts'
 import type { KubeClient } from './client.ts'
 import { GistBook, type GistOf, isOfObject } from './gist.ts'
@@ -13,7 +12,7 @@ import {
   watchFrom,
 } from './list-watch.ts'
 import { isRefusal } from './refusal.ts'
-import type { Resource, Selection } from './resource.ts'
+import { keyOf, type Resource, type Selection } from './resource.ts'
 import { systemTime, type Time } from './time.ts'
 
 /** `key` is "name" or "namespace/name". `all` comes for every complete list, and only for those. */
@@ -33,6 +32,13 @@ export type ReflectorOptions<Item> = {
   readonly gistOf?: GistOf
   /** Called synchronously, one after the other. What it throws leads to a new list. */
   readonly onNews: (news: Reflected<Item>) => void
+  /** All that the server had up to this version has been told; bookmarks are not worth a word. */
+  readonly onVersion?: (version: ResourceVersion) => void
+  /**
+   * Absent: the resource has to be served. A server that does not know it (404) has none of it, and
+   * is asked again after minutes: somebody may install its CustomResourceDefinition.
+   */
+  readonly absence?: 'allowed'
   /** Each failed try, for the log. */
   readonly onProblem?: (problem: Error) => void
   readonly time?: Time
@@ -59,6 +65,13 @@ export type ReflectorStatus = {
  * failures: whatever a server does, it is not asked in a hot loop.
  */
 const shortWatchMs = 1000
+/** Between looks for a resource that was not served; up to twice as long. */
+const absentMs = 120_000
+/**
+ * A server that starts may not know yet what it serves: objects that were there are taken for gone
+ * after so many such answers in a row.
+ */
+const absentAnswersMin = 4
 /** After so many lists whose pages expired half-way the next one is asked for in one page. */
 const expiredListsMax = 2
 
@@ -78,6 +91,7 @@ export class Reflector<Item> {
   /** Where to watch from; undefined: list first. */
   #version: ResourceVersion | undefined
   #expiredLists = 0
+  #absentAnswers = 0
   #counts = { lists: 0, watches: 0, errors: 0 }
   #connected = false
   #lastContactMs: number | undefined
@@ -120,9 +134,30 @@ export class Reflector<Item> {
         await this.#watch(this.#version)
       } catch (fault) {
         if (this.#isStopping()) return
-        await this.#failed(fault)
+        if (this.#isAbsent(fault)) await this.#waitForIt()
+        else await this.#failed(fault)
       }
     }
+  }
+
+  #isAbsent(fault: unknown): boolean {
+    const isAbsence = this.#options.absence === 'allowed' && isRefusal(fault, 404)
+    this.#absentAnswers = isAbsence ? this.#absentAnswers + 1 : 0
+    return isAbsence && (this.#known.size === 0 || this.#absentAnswers >= absentAnswersMin)
+  }
+
+  async #waitForIt(): Promise<void> {
+    this.#version = undefined
+    this.#known = new Map()
+    this.#backoff.reset()
+    this.#worked()
+    try {
+      this.#tell({ kind: 'all', items: new Map() })
+    } catch (fault) {
+      await this.#failed(fault)
+      return
+    }
+    await this.#time.sleep(absentMs * (1 + this.#time.random()), this.#stopping.signal)
   }
 
   async #list(): Promise<ResourceVersion> {
@@ -139,10 +174,12 @@ export class Reflector<Item> {
     const version = await listAll(this.#collection, { onObject, ...limit })
     this.#expiredLists = 0
     this.#known = items
+    this.#absentAnswers = 0
     this.#counts.lists++
     this.#worked()
     // A listener may keep the map; ours goes on changing.
     this.#tell({ kind: 'all', items: new Map(items) })
+    this.#options.onVersion?.(version)
     return version
   }
 
@@ -166,6 +203,7 @@ export class Reflector<Item> {
           if (heard || hasLasted()) this.#backoff.reset()
           this.#apply(event)
           this.#version = next
+          if (event.kind !== 'bookmark') this.#options.onVersion?.(next)
         },
       })
     } finally {
@@ -255,10 +293,3 @@ export class Reflector<Item> {
 
 /** A server's Retry-After is heeded up to here. */
 const retryAfterMaxMs = 60_000
-
-function keyOf(object: unknown): string | undefined {
-  const name = textOf(at(object, 'metadata', 'name'))
-  const namespace = textOf(at(object, 'metadata', 'namespace'))
-  if (name === undefined || name === '') return undefined
-  return namespace === undefined ? name : `${namespace}/${name}`
-}

@@ -1,3 +1,4 @@
+import { at, textOf } from '../cluster/json-value.ts'
 import type { Query } from './client.ts'
 
 /** A collection of objects as the API has it: group "" is core/v1. */
@@ -10,12 +11,24 @@ export type Resource = {
 
 export const nodes: Resource = { group: '', version: 'v1', plural: 'nodes' }
 export const pods: Resource = { group: '', version: 'v1', plural: 'pods' }
+export const namespaces: Resource = { group: '', version: 'v1', plural: 'namespaces' }
+export const networkPolicies: Resource = {
+  group: 'networking.k8s.io',
+  version: 'v1',
+  plural: 'networkpolicies',
+}
+export const ciliumNetworkPolicies: Resource = {
+  group: 'cilium.io',
+  version: 'v2',
+  plural: 'ciliumnetworkpolicies',
+}
 export const events: Resource = { group: 'events.k8s.io', version: 'v1', plural: 'events' }
 export const accessReviews: Resource = {
   group: 'authorization.k8s.io',
   version: 'v1',
   plural: 'selfsubjectaccessreviews',
 }
+export const services: Resource = { group: '', version: 'v1', plural: 'services' }
 
 /** Which objects of a collection: of one namespace, or those that a selector chooses. */
 export type Selection = {
@@ -46,3 +59,11 @@ export const selectorsOf = ({ fieldSelector, labelSelector }: Selection): Query 
   fieldSelector,
   labelSelector,
 })
+
+/** "name" or "namespace/name"; undefined of what has no name. */
+export function keyOf(object: unknown): string | undefined {
+  const name = textOf(at(object, 'metadata', 'name'))
+  const namespace = textOf(at(object, 'metadata', 'namespace'))
+  if (name === undefined || name === '') return undefined
+  return namespace === undefined ? name : `${namespace}/${name}`
+}

@@ -7,7 +7,14 @@ import { refuseUnsupported } from '../cni/unsupported.ts'
 import type { Attachment, AttachmentId } from '../datapath/attachment.ts'
 import type { Extras } from '../datapath/extras.ts'
 import { holdingOf } from '../datapath/holding.ts'
-import { announceStep, hostSteps, markStep, podSteps, vethStep } from '../datapath/steps.ts'
+import {
+  announceStep,
+  forgetNeighbourSteps,
+  hostSteps,
+  markStep,
+  podSteps,
+  vethStep,
+} from '../datapath/steps.ts'
 import { forwardingSysctls, hostSysctls, podSysctls } from '../datapath/sysctls.ts'
 import { FilterSocket } from '../kernel/filter-socket.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
@@ -35,6 +42,7 @@ import { sharesDirectory } from './host-local.ts'
 import { startLife } from './lease.ts'
 import { ensureOverlay, recordOverlay, withOverlay } from './overlay.ts'
 import { targetOf } from './parts/part.ts'
+import { awaitVerdicts, refusePolicyBehind } from './policy.ts'
 import { settle } from './settle.ts'
 import { type Undo, undoAll } from './undo.ts'
 
@@ -68,6 +76,7 @@ const amended = (extras: Extras, result: Result): Result => amendResult(extras, 
 /** Behind another plugin Tulle wires nothing: it makes no second interface of one name. */
 function behindAnother(call: Call): string {
   const { config } = call
+  refusePolicyBehind(call)
   if (config.ipam === undefined && config.mode === undefined) return addChained(call)
   throw fault(
     code.invalidConfig,
@@ -207,6 +216,7 @@ function wire(
   const bridge = attachment.bridge
     ? ensureBridge(host, attachment.bridge, attachment.mtuBytes)
     : undefined
+  if (bridge && attachment.isPoliced) host.run(forgetNeighbourSteps(attachment, bridge.index))
   // Before it is made: the kernel may make it, and its answer be lost.
   undo.push(() => dropOwnLink(host, attachment))
   if (!host.create(vethStep(attachment, netnsFd))) throw nameTaken(attachment)
@@ -221,6 +231,7 @@ function wire(
   if (!settle({ attachment, host, pod, hostEnd: hostEnd.index }))
     note(`${attachment.link} does not pass packets yet; going on without waiting longer`)
   if (bridge) pod.run([announceStep(attachment, podEnd.index)])
+  if (attachment.isPoliced) awaitVerdicts(call, attachment, filter)
   return bridge
 }
 

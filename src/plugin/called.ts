@@ -35,15 +35,16 @@ function asIpam(type: 'host-local' | 'static', config: NetworkConfig): NetworkCo
 /**
  * What the reference plugins that make interfaces have in common. A pod may send from addresses
  * that are not its own unless the configuration forbids it: virtual addresses (keepalived), nested
- * containers and VPNs in pods that run today must run on.
+ * containers and VPNs in pods that run today must run on. Not where policies hold: they know a pod
+ * by its addresses.
  */
 function asReference(config: NetworkConfig): NetworkConfig {
   const { ipMasqBackend, macspoofchk, preserveDefaultVlan, runtimeConfig, ...rest } = config
-  const { vlan, vlanTrunk, spoofCheck } = config
+  const { vlan, vlanTrunk, spoofCheck, policy } = config
   const hasVlans = Boolean(vlan) || Boolean(vlanTrunk?.length)
   return {
     ...rest,
-    spoofCheck: spoofCheck ?? macspoofchk ?? false,
+    spoofCheck: spoofCheck ?? macspoofchk ?? policy?.enforce ?? false,
     // Which program writes the rules is no matter: that pods are masqueraded is.
     ...(ipMasqBackend === undefined || ipMasqBackend === 'iptables' ? {} : { ipMasqBackend }),
     ...(hasVlans && preserveDefaultVlan !== undefined ? { preserveDefaultVlan } : {}),

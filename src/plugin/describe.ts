@@ -13,6 +13,7 @@ import type {
   Attachment,
   AttachmentId,
   BridgeWish,
+  KubernetesPod,
 } from '../datapath/attachment.ts'
 import { identityOf } from '../datapath/identity.ts'
 import { prefixBitsOf } from '../datapath/wiring.ts'
@@ -60,7 +61,16 @@ export function describeAttachment(source: Source): Attachment {
     routes: routesOf(source, ips),
     masqueradeExcept: config.ipMasq ? listedExceptions(config) : null,
     spoofCheck: config.spoofCheck ?? true,
+    ...present({ pod: podOf(source.environment) }),
+    ...(config.policy?.enforce ? { isPoliced: true } : {}),
   }
+}
+
+function podOf({ args }: Environment): KubernetesPod | undefined {
+  const namespace = args.get('K8S_POD_NAMESPACE')
+  const name = args.get('K8S_POD_NAME')
+  if (!namespace || !name) return undefined
+  return { namespace, name, ...present({ uid: args.get('K8S_POD_UID') || undefined }) }
 }
 
 /**
@@ -195,6 +205,8 @@ export function refuseUnfit(config: NetworkConfig): void {
     throw invalid('ipam', ipam, `an IPAM: a result of CNI ${cniVersion} must carry an address`)
   if (mode === 'bridge' && promiscMode && hairpinMode)
     throw invalid('promiscMode', true, 'only one of hairpinMode and promiscMode')
+  if (!hasIpam && config.policy?.enforce)
+    throw invalid('policy.enforce', true, 'false, or an IPAM: policies hold for addresses')
 }
 
 export type ResultSource = Pick<Source, 'config' | 'environment'> & {

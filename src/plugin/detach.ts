@@ -12,6 +12,7 @@ import { dropBridge, dropOwnLink, ownLink } from './host.ts'
 import { dropUnadopted, hostLocalFolder, sharesDirectory } from './host-local.ts'
 import { ifbsThere } from './ifbs.ts'
 import { dropIdleOverlay, dropLostOverlay } from './overlay.ts'
+import { dropIdlePolicies, dropOrphans, leavePolicies } from './policy.ts'
 
 type Kernel = { readonly host: RouteSocket; readonly filter: FilterSocket }
 
@@ -36,7 +37,7 @@ export function detach(call: Call): void {
   const isKnown = withExistingStore(call, (store) => {
     const attachment = store.attachment(call.id)
     removeExtras(call, { ...kernel, store, doomed })
-    if (attachment) dropKernelState(attachment, store, kernel)
+    if (attachment) dropKernelState(call, attachment, { ...kernel, store })
     releaseAddresses(call, store, call.id)
     dropIdleOverlay(call, store, kernel.filter)
     return attachment !== undefined
@@ -55,7 +56,7 @@ export function forgetAttachment(call: Call): void {
   withExistingStore(call, (store) => {
     const attachment = store.attachment(call.id)
     removeExtras(call, { ...kernel, store, doomed })
-    if (attachment) dropKernelState(attachment, store, kernel)
+    if (attachment) dropKernelState(call, attachment, { ...kernel, store })
     releaseAddresses(call, store, call.id)
     dropIdleOverlay(call, store, kernel.filter)
   })
@@ -68,9 +69,14 @@ export function forgetAttachment(call: Call): void {
  * Under the store's lock: an ADD writes its record before it touches the kernel, so who is not in
  * the store needs neither bridge nor table.
  */
-export function dropKernelState(attachment: Attachment, store: LeaseStore, kernel: Kernel): void {
-  const { host, filter } = kernel
+export function dropKernelState(
+  call: Call,
+  attachment: Attachment,
+  { host, filter, store }: Kernel & { readonly store: LeaseStore },
+): void {
+  leavePolicies(call, attachment, { store, filter })
   filter.detach(holdingOf(attachment))
+  if (attachment.isPoliced) dropIdlePolicies(call, filter)
   const bridge = attachment.bridge?.name
   if (bridge !== undefined && !store.isBridgeShared(attachment, bridge)) {
     dropOwnLink(host, attachment)
@@ -103,10 +109,15 @@ export function releaseOwn(call: Call): void {
  */
 function dropUnrecorded(call: Call, { host, filter }: Kernel): void {
   const name = cutComment(nameOf(call.id))
-  filter.deleteElements(filter.findElements((comment) => comment === name))
+  dropOrphans(
+    call,
+    filter,
+    filter.findElements((comment) => comment === name),
+  )
   filter.dropUnusedChains()
   dropIdleBridge(call, host)
   filter.dropEmptyTables()
+  dropIdlePolicies(call, filter)
 }
 
 /** The configured bridge, if no record needs it: for attachments of which no record tells. */

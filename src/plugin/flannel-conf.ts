@@ -36,9 +36,10 @@ export function readSubnetEnv({ subnetFile }: NetworkConfig): SubnetEnv {
  * must do with it what it can.
  */
 export function outlineOf(config: NetworkConfig): Json {
-  const { name, cniVersion, ipam, runtimeConfig, args } = config
+  const { name, cniVersion, ipam, runtimeConfig, args, policy } = config
   return {
     type: 'bridge',
+    ...(policy === undefined ? {} : { policy }),
     ...config.delegate,
     name,
     cniVersion,

@@ -11,6 +11,7 @@ import { readText, removeFile } from './files.ts'
 import { delegateConf, outlineOf, readSubnetEnv } from './flannel-conf.ts'
 import { gc } from './gc.ts'
 import { startLife } from './lease.ts'
+import { refusePolicyFor } from './policy.ts'
 import { refuseOlder } from './refusals.ts'
 import { status } from './status.ts'
 import { validAttachments } from './valid.ts'
@@ -26,6 +27,7 @@ const ownName = (type: unknown): PluginName | undefined => own.find((name) => na
 
 export function addFlannel(call: Call): string {
   const conf = delegateConf(call.config, readSubnetEnv(call.config))
+  if (ownName(conf.type) === undefined) refusePolicyFor(call, String(conf.type))
   const keeper = keeperOf(call)
   const record = JSON.stringify(conf)
   const known = withStore(keeper, (store) => {

@@ -13,6 +13,7 @@ import { dropOwnLink } from './host.ts'
 import { idleIfbs } from './ifbs.ts'
 import { dropIdleOverlay, dropLostOverlay } from './overlay.ts'
 import { collectAcceptRules } from './parts/acceptance.ts'
+import { dropIdlePolicies, dropOrphans } from './policy.ts'
 import { validAttachments } from './valid.ts'
 
 /**
@@ -73,7 +74,7 @@ function collectRecords(call: Call, { host, filter, valid, attempt }: Collecting
       if (!names.has(nameOf(attachment)))
         attempt(() => {
           dropOwnLink(host, attachment)
-          dropKernelState(attachment, store, { host, filter })
+          dropKernelState(call, attachment, { store, host, filter })
           releaseAddresses(call, store, attachment)
         })
     for (const extras of store.extras.all(call.id.network))
@@ -98,10 +99,11 @@ function collectElements(call: Call, { host, filter, valid }: Omit<Collecting, '
       isGateGone(host, comment) ||
       (comment.startsWith(`${call.id.network}/`) && !comments.has(comment)),
   )
-  filter.deleteElements(orphans)
+  dropOrphans(call, filter, orphans)
   if (orphans.length > 0) filter.dropUnusedChains()
   const isIdle = withExistingStore(call, (store) => store.isEmpty()) ?? true
   if (isIdle) filter.dropEmptyTables()
+  dropIdlePolicies(call, filter)
 }
 
 /** What pods share goes with the last of them; after a lost store, when their bridge is gone. */

@@ -7,7 +7,7 @@ import { planBridgeAddresses } from '../datapath/bridge.ts'
 import { bridgeMacOf, identityOf } from '../datapath/identity.ts'
 import { bridgeAlias, parseAlias } from '../datapath/mark.ts'
 import { bridgeAddressStep, bridgeStep, markBridgeStep } from '../datapath/steps.ts'
-import { ipv6Forwarding, type Sysctl } from '../datapath/sysctls.ts'
+import { bridgeFolder, ipv6Forwarding, type Sysctl } from '../datapath/sysctls.ts'
 import { prefixOf } from '../datapath/wiring.ts'
 import { errno } from '../kernel/refusal.ts'
 import type { RouteSocket } from '../kernel/route-socket.ts'
@@ -71,11 +71,14 @@ export function switchForwardingOn(wanted: readonly Sysctl[], { sysctls, note }:
 
 function sysctlFault(path: string, value: string, refusal: unknown): Error {
   const reason = refusal instanceof Error ? refusal.message : String(refusal)
+  const set = `set ${path.replaceAll('/', '.')}=${value} on the node`
   return fault(
     code.io,
     'cannot set a sysctl that pods need',
-    `${reason}; set ${path.replaceAll('/', '.')}=${value} on the node, ` +
-      'or make /proc/sys writable for the runtime',
+    path.startsWith(bridgeFolder)
+      ? `${reason}; load the module br_netfilter and ${set}, or use "mode": "routed": else ` +
+          'policies would not hold between pods of one bridge'
+      : `${reason}; ${set}, or make /proc/sys writable for the runtime`,
   )
 }
 

@@ -2,15 +2,18 @@ import { decodeCiliumPolicy } from '../cluster/decode-cilium-policy.ts'
 import { decodeNetworkPolicy } from '../cluster/decode-network-policy.ts'
 import { decodeNode } from '../cluster/decode-node.ts'
 import { decodePod } from '../cluster/decode-pod.ts'
+import { decodeService } from '../cluster/decode-service.ts'
 import type { Decoded, FieldProblem } from '../cluster/field.ts'
-import { at, fieldOf, isObject, shown, textOf } from '../cluster/json-value.ts'
+import { at, fieldOf, isObject, type JsonObject, shown, textOf } from '../cluster/json-value.ts'
 import { decodeNamespace, type Namespace } from '../cluster/namespace.ts'
 import type { ClusterNode } from '../cluster/node.ts'
 import { explainFileProblem } from '../cluster/nodes-file.ts'
 import { type Pod, podKey } from '../cluster/pod.ts'
+import type { Service } from '../cluster/service.ts'
 import { fromCiliumPolicy } from './from-cilium-policy.ts'
 import { fromNetworkPolicy } from './from-network-policy.ts'
 import type { Cluster, Policy } from './model.ts'
+import { type Slip, slipsOf } from './slips.ts'
 
 /** One object, and where it stands: "policies/api.yaml, document 2". */
 export type Manifest = { readonly place: string; readonly object: unknown }
@@ -24,6 +27,8 @@ export type ObjectProblem = FieldProblem & {
 export type Gathered = {
   readonly cluster: Cluster
   readonly problems: readonly ObjectProblem[]
+  /** What an API server takes, and is likely not meant; seen before it is read. */
+  readonly slips: readonly Slip[]
   /** What was left out on purpose, for people. */
   readonly notes: readonly string[]
 }
@@ -37,8 +42,10 @@ type Parts = {
   readonly namespaces: Map<string, Namespace>
   readonly pods: Pod[]
   readonly nodes: ClusterNode[]
+  readonly services: Service[]
   readonly policies: Policy[]
   readonly problems: ObjectProblem[]
+  readonly slips: Slip[]
   readonly skipped: Map<string, number>
   /** Where an object was met first, by kind and name. */
   readonly places: Map<string, string>
@@ -46,18 +53,47 @@ type Parts = {
 
 /** The cluster that manifests describe. Lists are opened; kinds that say nothing are left out. */
 export function fromObjects(manifests: readonly Manifest[]): Gathered {
-  const parts: Parts = {
+  const gathering = new Gathering()
+  for (const manifest of manifests) gathering.add(manifest)
+  return gathering.done()
+}
+
+/** Reads one object after the other, so that nobody has to hold all of a cluster's at a time. */
+export class Gathering {
+  readonly #parts: Parts = {
     namespaces: new Map(),
     pods: [],
     nodes: [],
+    services: [],
     policies: [],
     problems: [],
+    slips: [],
     skipped: new Map(),
     places: new Map(),
   }
-  for (const manifest of manifests.flatMap(opened)) readManifest(manifest, parts)
-  const { namespaces, pods, nodes, policies, problems } = parts
-  return { cluster: { namespaces, pods, nodes, policies }, problems, notes: notesOf(parts) }
+
+  add(manifest: Manifest): void {
+    for (const one of opened(manifest)) readManifest(one, this.#parts)
+  }
+
+  /**
+   * An object that an API server has, beneath all that were added: one of the same kind and name
+   * hides it. What can't be read of it is refused, as the server did take it.
+   */
+  addBeneath(manifest: Manifest): void {
+    const { object } = manifest
+    if (this.#parts.places.has(nameOf(object, textOf(fieldOf(object, 'kind')) ?? ''))) return
+    const before = this.#parts.problems.length
+    readManifest(manifest, this.#parts)
+    const problems = this.#parts.problems.splice(before)
+    for (const problem of problems) this.#parts.problems.push({ ...problem, kind: 'refused' })
+  }
+
+  done(): Gathered {
+    const { namespaces, pods, nodes, services, policies, problems, slips } = this.#parts
+    const cluster = { namespaces, pods, nodes, services, policies }
+    return { cluster, problems, slips, notes: notesOf(this.#parts) }
+  }
 }
 
 /** The items of a `List`; those of a `PodList` bear no kind of their own. */
@@ -115,7 +151,7 @@ const isClusterWide = (kind: string): boolean => kind === 'Namespace' || kind ==
 
 type Take = <Value>(decoded: Decoded<Value>) => Value | undefined
 
-function readKind(kind: string, object: unknown, take: Take, parts: Parts): void {
+function readKind(kind: string, object: JsonObject, take: Take, parts: Parts): void {
   switch (kind) {
     case 'v1 Namespace': {
       const namespace = take(decodeNamespace(object))
@@ -132,7 +168,13 @@ function readKind(kind: string, object: unknown, take: Take, parts: Parts): void
       if (node) parts.nodes.push(node)
       return
     }
+    case 'v1 Service': {
+      const service = take(decodeService(object))
+      if (service) parts.services.push(service)
+      return
+    }
     case 'networking.k8s.io/v1 NetworkPolicy': {
+      parts.slips.push(...slipsOf(object))
       const policy = take(decodeNetworkPolicy(object))
       if (policy) parts.policies.push(fromNetworkPolicy(policy))
       return

@@ -33,11 +33,27 @@ export const declaredPorts = ({ ports }: Pod): readonly DeclaredPort[] =>
         .map((port) => ({ protocol, port })),
     )
 
+/** Flows that begin or end in one of these namespaces; absent: all of them. */
+export type MatrixScope = { readonly namespaces?: ReadonlySet<string> }
+
+/** How many flows a matrix has, before it is made: it grows with the square of the pods. */
+export function flowsIn(cluster: Pick<Cluster, 'pods'>, { namespaces }: MatrixScope = {}): number {
+  const pods = livingPods(cluster)
+  const inside = namespaces ? pods.filter((pod) => namespaces.has(pod.namespace)) : pods
+  const portsOf = (some: readonly Pod[]): number =>
+    some.reduce((sum, pod) => sum + declaredPorts(pod).length, 0)
+  const [all, own] = [portsOf(pods), portsOf(inside)]
+  // From everybody to those inside, and from those inside to the others; nobody to himself.
+  return own * (pods.length - 1) + (all - own) * inside.length
+}
+
 /**
  * Every declared port of every pod, from every other pod, in the order of from, to, protocol and
  * port. Of a pod with two families the connection is allowed if it is in one of them.
  */
-export function matrixOf(cluster: Cluster): Matrix {
+export function matrixOf(cluster: Cluster, { namespaces }: MatrixScope = {}): Matrix {
+  const isMeant = (from: Pod, to: Pod): boolean =>
+    !namespaces || namespaces.has(from.namespace) || namespaces.has(to.namespace)
   const ends = livingPods(cluster).map((pod) => ({ pod, name: podKey(pod) }))
   const endpoints = ends.flatMap(({ pod }) =>
     pod.addresses.map((address) => endpointOf(pod, address)),
@@ -54,7 +70,7 @@ export function matrixOf(cluster: Cluster): Matrix {
   const denied: Flow[] = []
   for (const from of ends)
     for (const to of ends) {
-      if (from === to) continue
+      if (from === to || !isMeant(from.pod, to.pod)) continue
       const paths = pathsOf(placesOf.get(from.pod) ?? [], placesOf.get(to.pod) ?? [])
       for (const { protocol, port } of declaredPorts(to.pod)) {
         const isOpen = paths.some(([source, target]) => isAllowed(source, target, protocol, port))

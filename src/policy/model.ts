@@ -6,6 +6,7 @@ import type { ClusterNode } from '../cluster/node.ts'
 import type { Pod } from '../cluster/pod.ts'
 import type { PolicyMode } from '../cluster/policy-mode.ts'
 import type { PolicyPort } from '../cluster/policy-port.ts'
+import type { Service } from '../cluster/service.ts'
 
 /**
  * What NetworkPolicy and CiliumNetworkPolicy both are: pods, directions that are closed to them,
@@ -58,4 +59,6 @@ export type Cluster = {
   readonly pods: readonly Pod[]
   readonly nodes: readonly ClusterNode[]
   readonly policies: readonly Policy[]
+  /** Policies judge behind them; what they do to addresses and ports is `lint`'s to tell. */
+  readonly services?: readonly Service[]
 }

@@ -20,6 +20,8 @@ export type AgentStatus = {
   readonly leases: LeaseStatus
   readonly drift: DriftStatus
   readonly convergence: ConvergenceStatus
+  /** Absent: policies are not enforced. */
+  readonly policy?: PolicyStatus
   readonly loops: readonly LoopStatus[]
   /** What is wrong now; empty is healthy. */
   readonly findings: readonly Finding[]
@@ -123,6 +125,46 @@ export type ConvergenceStatus = {
   readonly pending?: string
 }
 
+export type PolicyStatus = {
+  /** Why not all that is known is in the kernel yet; absent: it is. */
+  readonly pending?: string
+  /** resourceVersions up to which policies are in the kernel, by kind. */
+  readonly revisions: Readonly<Record<string, string>>
+  /** Of the connections that are allowed; each change that forbids something begins another. */
+  readonly generation?: number
+  /** From the news of the last change to its being in the kernel. */
+  readonly lastSeconds?: number
+  readonly lastAt?: string
+  /** Since the first change that is not in the kernel yet was told. */
+  readonly lagSeconds?: number
+  readonly policies: number
+  /** Those of which something is not in force. */
+  readonly oddPolicies: number
+  /** Of the cluster. */
+  readonly pods: number
+  /** Addresses of this node's pods that have a verdict. */
+  readonly localAddresses: number
+  /** "shop/api-0": pods of this node that the cluster has not told of yet; they are closed. */
+  readonly waiting: readonly string[]
+  readonly identities: number
+  readonly profiles: number
+  /** In sets and maps of nftables. */
+  readonly elements: number
+  readonly refused: readonly RefusedStatus[]
+  /** Absent: no node ports are guarded. */
+  readonly nodePortsRefused?: number
+}
+
+export type RefusedStatus = {
+  /** `closed`: the pod's policies are not known yet; `audit`: only told of. */
+  readonly action: 'deny' | 'audit' | 'closed'
+  readonly direction: 'ingress' | 'egress'
+  /** "shop/api"; of several, whose isolation it is together. */
+  readonly policies: readonly string[]
+  readonly packets: number
+  readonly bytes: number
+}
+
 export type LoopStatus = {
   readonly name: string
   readonly runs: number
@@ -138,9 +180,19 @@ export type Finding = {
   /** What it is about, where there can be several: a peer's name, a path. */
   readonly subject?: string
   readonly severity: 'warning' | 'error'
+  /** The object of Kubernetes that it is about, if not this node. */
+  readonly object?: FoundObject
   readonly meaning: string
   readonly remedy: string
   readonly since: string
+}
+
+export type FoundObject = {
+  readonly apiVersion: string
+  readonly kind: string
+  readonly namespace: string
+  readonly name: string
+  readonly uid: string
 }
 
 export type StatusError = {

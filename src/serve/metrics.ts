@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { AgentStatus } from './agent-status.ts'
 import type { Answer } from './http-server.ts'
+import { PolicyMetrics } from './policy-metrics.ts'
 
 /** From the news to the kernel: the target is 20 ms for one node's change at 5,000 nodes. */
 const convergenceBuckets = [0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
@@ -19,14 +20,20 @@ export class AgentMetrics {
   })
   readonly #gauges = gaugesIn(this.#registry)
   readonly #counters = countersIn(this.#registry)
+  readonly #policy = new PolicyMetrics(this.#registry)
 
   observeConvergence(seconds: number): void {
     this.#convergence.observe(seconds)
   }
 
+  observePolicyConvergence(seconds: number): void {
+    this.#policy.observeConvergence(seconds)
+  }
+
   async answer(status: AgentStatus): Promise<Answer> {
     this.#setGauges(status)
     this.#setCounters(status)
+    this.#policy.set(status)
     return { code: 200, type: this.#registry.contentType, body: await this.#registry.metrics() }
   }
 

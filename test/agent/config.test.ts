@@ -33,6 +33,7 @@ test('nothing said is a whole configuration', async (t) => {
         metrics: { address: { family: 4, value: 0x7f000001n }, port: 9476 },
         logLevel: 'info',
         resyncSeconds: 30,
+        policy: { nodePortGuard: [] },
       },
     })
 })
@@ -57,6 +58,12 @@ test('every key reaches the configuration', async (t) => {
     logLevel: 'debug',
     resyncSeconds: 5,
     patienceSeconds: 0,
+    policy: true,
+    policyFiles: '/p',
+    nodePortGuard: [
+      { ports: '30000-32767', protocol: 'TCP', from: ['10.0.0.0/8', 'fd00::/8'] },
+      { ports: 8080, from: [] },
+    ],
   })
   if (found.kind === 'wrong') throw new Error(found.problems.map(explainConfigProblem).join('\n'))
   const { clusterCIDRs = [], ...overlay } = found.config.overlay
@@ -71,6 +78,35 @@ test('every key reaches the configuration', async (t) => {
     metrics: { address: { family: 6, value: 1n }, port: 1234 },
     resyncSeconds: 5,
     patienceSeconds: 0,
+    policy: {
+      files: '/p',
+      nodePortGuard: [
+        { first: 30000, last: 32767, protocol: 6, from: [{ bits: 8 }, { bits: 8 }] },
+        { first: 8080, last: 8080, protocol: 6, from: [] },
+        { first: 8080, last: 8080, protocol: 17, from: [] },
+        { first: 8080, last: 8080, protocol: 132, from: [] },
+      ],
+    },
+  })
+})
+
+test('no policy where nobody can tell of any, and where it is not wanted', async (t) => {
+  const policyOf = (values: unknown): unknown => {
+    const found = read(values)
+    return found.kind === 'config' ? found.config.policy : found
+  }
+  t.equal(policyOf({ policy: false }), undefined)
+  t.equal(policyOf({ nodesFile: '/n' }), undefined)
+  t.match(policyOf({ nodesFile: '/n', nodePortGuard: '22/TCP=' }), {
+    nodePortGuard: [{ first: 22, from: [] }],
+  })
+  t.match(policyOf({ nodePortGuard: '30000-32767/UDP=10.0.0.0/8, fd00::/8;80=192.0.2.0/24' }), {
+    nodePortGuard: [
+      { first: 30000, last: 32767, protocol: 17, from: [{ bits: 8 }, { bits: 8 }] },
+      { first: 80, last: 80, protocol: 6, from: [{ bits: 24 }] },
+      { protocol: 17 },
+      { protocol: 132 },
+    ],
   })
 })
 
@@ -96,6 +132,21 @@ for (const { why, values, problems } of [
   { why: 'IPv6 without brackets', values: { metrics: '::1:80' }, problems: [/metrics/] },
   { why: 'a name that no node has', values: { nodeName: 'A b' }, problems: [/nodeName is "A b"/] },
   { why: 'two sources', values: { nodesFile: '/a', kubeconfig: '/b' }, problems: [/either/] },
+  { why: 'files beside an API', values: { policyFiles: '/a' }, problems: [/beside nodesFile/] },
+  {
+    why: 'a guard without policy',
+    values: { policy: false, nodePortGuard: '22=' },
+    problems: [/beside policy: true/],
+  },
+  { why: 'port 0 guarded', values: { nodePortGuard: '0=' }, problems: [/nodePortGuard/] },
+  { why: 'ports backwards', values: { nodePortGuard: '9-8=' }, problems: [/nodePortGuard/] },
+  { why: 'a client with host bits', values: { nodePortGuard: '1=10.0.0.1/8' }, problems: [/CIDR/] },
+  { why: 'a protocol in small', values: { nodePortGuard: '1/tcp=' }, problems: [/SCTP/] },
+  {
+    why: 'a slip in a key',
+    values: { nodePortGuard: [{ ports: 1, form: [] }] },
+    problems: [/from/],
+  },
   { why: 'a list', values: [], problems: [/the whole is a list/] },
   { why: 'a word', values: 'x', problems: [/the whole is "x"/] },
   {

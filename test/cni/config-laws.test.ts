@@ -86,6 +86,7 @@ const full = {
       { name: 'b', addresses: ['192.0.2.12'], podCIDRs: ['10.2.0.0/24'] },
     ],
   },
+  policy: { enforce: true, waitSeconds: 5, runDir: '/r' },
   runtimeConfig: {
     ips: ['10.1.0.5'],
     mac: '0a:58:0a:01:00:05',

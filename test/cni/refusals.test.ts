@@ -109,8 +109,23 @@ const overlayRows: readonly Refused[] = [
   ['overlay.nodes[0].mode', 'bgp', overlayMode],
 ]
 
+const policy = 'an object such as {"enforce": true, "waitSeconds": 5}'
+const seconds = 'seconds, 0 to 60'
+const policyRows: readonly Refused[] = [
+  ['policy', true, policy],
+  ['policy', [], policy],
+  ['policy.enforce', undefined, flag],
+  ['policy.enforce', 'true', flag],
+  ['policy.waitSeconds', -0.001, seconds],
+  ['policy.waitSeconds', 60.001, seconds],
+  ['policy.waitSeconds', '5', seconds],
+  ['policy.runDir', 'run', 'an absolute path'],
+  ['policy.runDir', '', 'an absolute path'],
+]
+
 const rows: readonly Refused[] = [
   ...overlayRows,
+  ...policyRows,
   ['type', 1, "the plugin's name"],
   ['mode', 'macvlan', '"routed" or "bridge"'],
   ['mode', true, '"routed" or "bridge"'],
@@ -247,6 +262,8 @@ const companions: Readonly<Record<string, object>> = {
   gateway: { subnet: '10.1.0.0/24', address: '10.1.0.5/24' },
   containerID: { ifname: 'eth0' },
   ifname: { containerID: 'c1' },
+  waitSeconds: { enforce: true },
+  runDir: { enforce: true },
 }
 const routeKeys = ['gw', 'mtu', 'advmss', 'priority', 'table', 'scope']
 

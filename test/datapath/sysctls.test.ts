@@ -75,6 +75,23 @@ for (const { why, attachment, pod, host, forwarding } of [
     host: [linkDeaf, bridgeDeaf, bridgeAtOnce],
     forwarding: [],
   },
+  {
+    why: 'policies on a bridge: what it forwards is shown to the hooks',
+    attachment: { ...l2('dual'), isPoliced: true },
+    pod: [announce, podDeaf, ...bridged6],
+    host: [linkDeaf, bridgeDeaf, bridgeAtOnce],
+    forwarding: [
+      'host must net/bridge/bridge-nf-call-iptables=1',
+      'host must net/bridge/bridge-nf-call-ip6tables=1',
+    ],
+  },
+  {
+    why: 'policies of a routed pod need no more than it does',
+    attachment: { ...attachmentOf('routed', 'v4'), isPoliced: true },
+    pod: [podDeaf],
+    host: [linkDeaf],
+    forwarding: [forward4],
+  },
 ]) {
   test(`sysctls: ${why}`, async (t) => {
     t.strictSame(lines(podSysctls(attachment, 'on')), pod)

@@ -109,6 +109,11 @@ for (const { why, keys, details } of [
     keys: { mode: 'bridge', hairpinMode: true, promiscMode: true },
     details: /^promiscMode is true; accepted: only one of hairpinMode and promiscMode/,
   },
+  {
+    why: 'policies for a pod without addresses',
+    keys: { mode: 'bridge', policy: { enforce: true } },
+    details: /^policy\.enforce is true; accepted: false, or an IPAM: policies hold for addresses$/,
+  },
 ]) {
   test(`unfit: ${why}`, async (t) => {
     const fault = faultOf(() => refuseUnfit(sourceOf({ keys }).config))

@@ -250,6 +250,31 @@ for (const { why, request, want } of [
     request: { keys: { runtimeConfig: { mac: '' } }, args: 'MAC=' },
     want: routedPod,
   },
+  {
+    why: 'the Kubernetes pod, as the runtime names it',
+    request: { args: 'K8S_POD_NAMESPACE=shop;K8S_POD_NAME=api-0;K8S_POD_UID=6b0b' },
+    want: { ...routedPod, pod: { namespace: 'shop', name: 'api-0', uid: '6b0b' } },
+  },
+  {
+    why: 'a runtime that does not send its UID',
+    request: { args: 'K8S_POD_NAMESPACE=shop;K8S_POD_NAME=api-0;K8S_POD_UID=' },
+    want: { ...routedPod, pod: { namespace: 'shop', name: 'api-0' } },
+  },
+  {
+    why: 'a name without a namespace is no pod’s',
+    request: { args: 'K8S_POD_NAME=api-0;K8S_POD_UID=6b0b' },
+    want: routedPod,
+  },
+  {
+    why: 'policies hold for it',
+    request: { keys: { policy: { enforce: true, waitSeconds: 0 } } },
+    want: { ...routedPod, isPoliced: true },
+  },
+  {
+    why: 'policies that are not enforced are none',
+    request: { keys: { policy: { enforce: false } } },
+    want: routedPod,
+  },
 ]) {
   test(`attachment: ${why}`, async (t) => t.strictSame(describe(request), want))
 }

@@ -10,6 +10,7 @@ const groups: readonly { group: string; version: string; kinds: readonly Kind[] 
       { plural: 'pods', kind: 'Pod', namespaced: true },
       { plural: 'namespaces', kind: 'Namespace', namespaced: false },
       { plural: 'events', kind: 'Event', namespaced: true },
+      { plural: 'services', kind: 'Service', namespaced: true },
     ],
   },
   {
@@ -21,6 +22,11 @@ const groups: readonly { group: string; version: string; kinds: readonly Kind[] 
     group: 'networking.k8s.io',
     version: 'v1',
     kinds: [{ plural: 'networkpolicies', kind: 'NetworkPolicy', namespaced: true }],
+  },
+  {
+    group: 'cilium.io',
+    version: 'v2',
+    kinds: [{ plural: 'ciliumnetworkpolicies', kind: 'CiliumNetworkPolicy', namespaced: true }],
   },
 ]
 

@@ -12,6 +12,8 @@ export class ApiFaults {
   readonly refusals: { status: number; reason: string; retryAfterSeconds?: number }[] = []
   /** "patch nodes/status": rights that nobody has. */
   readonly denied = new Set<string>()
+  /** "cilium.io/ciliumnetworkpolicies": resources that nobody has defined. */
+  readonly undefinedResources = new Set<string>()
   /** Bearer tokens that are good; empty: everybody may come in. */
   readonly tokens = new Set<string>()
   /** Who shows no certificate of the server's authority may not come in. */

@@ -147,6 +147,8 @@ export class ApiServer {
     const target = targetOf(url.pathname)
     if (target === undefined) throw new Refused(404, 'NotFound', 'no such path')
     const verb = verbOf(request.method ?? '', target, url)
+    if (this.faults.undefinedResources.has(target.collection))
+      throw new Refused(404, 'NotFound', 'the server could not find the requested resource')
     if (denied.has(`${verb} ${target.resource}`))
       throw new Refused(403, 'Forbidden', forbidden(verb, target))
     return { verb, target, url, body, type: request.headers['content-type'] ?? '' }

@@ -83,8 +83,8 @@ export const attachLater = (verb: PodVerb, pod: Pod, conf: Json, extra: Extra = 
   callLater(podCall(verb, pod, conf, extra))
 
 /** ADD that has to succeed, among others at the same time. */
-export async function addedLater(pod: Pod, conf: Json): Promise<Result> {
-  return resultOf(await attachLater('ADD', pod, conf))
+export async function addedLater(pod: Pod, conf: Json, extra: Extra = {}): Promise<Result> {
+  return resultOf(await attachLater('ADD', pod, conf, extra))
 }
 
 export type NodeVerb = 'STATUS' | 'GC' | 'VERSION'

@@ -140,6 +140,8 @@ export type Element = SetName & {
   readonly comment?: string
   /** What another attachment has put under this key is never replaced. */
   readonly isExclusive?: boolean
+  /** Who comes later takes it over from who has it; only who has it deletes it. */
+  readonly isTakenOver?: boolean
   /** Several attachments have it, all the same: it is no error that it is there already. */
   readonly isShared?: boolean
 }
