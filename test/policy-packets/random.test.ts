@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { test } from 'tap'
+import { t, test } from 'tap'
 import { formatAddress, parseAddress } from '../../src/base/address.ts'
 import { type Endpoint, endpointAt } from '../../src/policy/endpoint.ts'
 import type { Cluster } from '../../src/policy/model.ts'
@@ -9,6 +9,9 @@ import { pods, policies, spaces } from '../policy/random.ts'
 import type { Probe } from '../support/prober.ts'
 import { Enforcer, isAllowedHere } from './enforcer.ts'
 import { type PodNet, withPodNet } from './pod-net.ts'
+
+// thousands of packets, on machines that others use too
+t.setTimeout(280_000)
 
 // Addresses that random clusters have their pods at, the other node, and three places outside.
 const places: readonly (readonly [name: string, ...addresses: string[]])[] = [

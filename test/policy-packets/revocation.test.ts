@@ -1,10 +1,13 @@
-import { type Test, test } from 'tap'
+import { type Test, t, test } from 'tap'
 import type { Cluster } from '../../src/policy/model.ts'
 import { until } from '../agent/running-agent.ts'
 import { clusterOf, namespace, np, pod } from '../policy/objects.ts'
 import type { FlowCount } from '../support/prober.ts'
 import { Enforcer, nodeName } from './enforcer.ts'
 import { type PodNet, withPodNet } from './pod-net.ts'
+
+// thousands of packets, on machines that others use too
+t.setTimeout(280_000)
 
 // D13: a connection that a change forbids ends with that change, in both directions, and what stays
 // allowed does not notice.

@@ -1,4 +1,4 @@
-import { test } from 'tap'
+import { t, test } from 'tap'
 import { formatAddress } from '../../src/base/address.ts'
 import { podKey } from '../../src/cluster/pod.ts'
 import { transports } from '../../src/cluster/policy-port.ts'
@@ -10,6 +10,9 @@ import { allowedIn, objectsOf, type Step, steps } from '../policy/truth.ts'
 import type { Probe } from '../support/prober.ts'
 import { Enforcer, isAllowedHere, nodeName } from './enforcer.ts'
 import { listed, type PodNet, withPodNet } from './pod-net.ts'
+
+// thousands of packets, on machines that others use too
+t.setTimeout(280_000)
 
 type Asked = Readonly<{ probe: Probe; text: string; connection: Connection }>
 

@@ -1,8 +1,8 @@
 import type { Netns } from '../../support/netns.ts'
 
 // What the policies of one pod look like where iptables enforces them, in the shape that Calico and
-// that kube-router give them: a chain a policy, an ipset of its peers, and in the pod's chain a jump
-// to each. Rules are written anew from that description; neither program runs here.
+// kube-router give them: a chain a policy, an ipset of its peers, and in the pod's chain a jump to
+// each. Rules are written anew from that description; neither program runs here.
 
 export type IptablesPolicy = Readonly<{ number: number; peers: readonly string[] }>
 

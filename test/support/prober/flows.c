@@ -55,7 +55,7 @@ static void ready_connection(struct watch *watch, uint32_t events) {
     ssize_t count = read(watch->file, connection->bytes + connection->have, room);
     if (count < 0 && errno == EAGAIN) return;
     if (count <= 0) {
-      forget_file(watch); // its few bytes stay: an event of this turn may still name it
+      forget_file(watch);
       return;
     }
     if ((connection->have += count) < sizeof connection->bytes) continue;

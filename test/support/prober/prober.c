@@ -24,9 +24,10 @@ int watch_file(struct watch *watch, int file, uint32_t events) {
   return file;
 }
 
+// An event of this turn may still name it.
 void forget_file(struct watch *watch) {
   if (watch->file > 0) close(watch->file);
-  watch->file = 0;
+  watch->file = -1;
 }
 
 int turn(int milliseconds) {
@@ -35,7 +36,7 @@ int turn(int milliseconds) {
   if (count < 0 && errno != EINTR) die("epoll_wait");
   for (int at = 0; at < count; at++) {
     struct watch *watch = events[at].data.ptr;
-    if (watch->file > 0 || watch->file == STDIN_FILENO) watch->ready(watch, events[at].events);
+    if (watch->file >= 0) watch->ready(watch, events[at].events);
   }
   return count;
 }
