@@ -10,9 +10,6 @@ import type { Probe } from '../support/prober.ts'
 import { Enforcer, isAllowedHere } from './enforcer.ts'
 import { type PodNet, withPodNet } from './pod-net.ts'
 
-// thousands of packets, on machines that others use too
-t.setTimeout(280_000)
-
 // Addresses that random clusters have their pods at, the other node, and three places outside.
 const places: readonly (readonly [name: string, ...addresses: string[]])[] = [
   ...[1, 2, 3, 4].map((at) => [`pod-${at}`, `10.0.0.${at}`, `fd00::${at}`] as const),
@@ -64,6 +61,7 @@ async function differences(net: PodNet, cluster: Cluster): Promise<readonly stri
 }
 
 const runs = Number(process.env.TULLE_PACKET_RUNS ?? 60)
+t.setTimeout(120_000 + runs * 1000)
 
 test('law: packets go as the reference says, whatever the policies, change after change', (t) =>
   withPodNet(async (net) => {
