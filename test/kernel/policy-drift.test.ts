@@ -113,7 +113,7 @@ test('a process that comes later goes on from the generation in the kernel', asy
   }
 })
 
-test('generations go round, and never to 0, which is a connection that nothing allowed', async (t) =>
+test('generations go round, and never to 0: nothing has allowed such a connection', async (t) =>
   withLoaded(({ netns }) => {
     const lodger = new Lodger(netns)
     nft(netns, 'delete', 'table', ...table)
