@@ -193,6 +193,12 @@ export const networkPolicy = (name: string, spec: Json): Json => ({
   spec,
 })
 
+/** Only pods of the app "client" reach those of the app "api". */
+export const fromClients = networkPolicy('from-clients', {
+  podSelector: { matchLabels: { app: 'api' } },
+  ingress: [{ from: [{ podSelector: { matchLabels: { app: 'client' } } }] }],
+})
+
 /** One exchange of a line, over TCP. */
 export async function talks(from: Netns, address: string): Promise<boolean> {
   const words = ['nsenter', `--net=${from.path}`, 'perl', '-e', tryOnce, address, String(port)]
@@ -217,7 +223,10 @@ export class LiveConnection {
       $| = 1;
       my $s = IO::Socket::IP->new(PeerHost => '${address}', PeerPort => ${port}) or die;
       $s->autoflush(1);
-      while (1) { print $s "x\\n"; defined(<$s>) or last; print "x"; select(undef,undef,undef,.002) }
+      while (1) {
+        print $s "x\\n"; defined(<$s>) or last; print "x";
+        select(undef, undef, undef, 0.002)
+      }
     `
     this.#child = spawn('nsenter', [`--net=${from.path}`, 'perl', '-e', program], {
       stdio: ['ignore', 'pipe', 'inherit'],
