@@ -142,5 +142,6 @@ test('all nodes find the same about a policy: one Event, beside it', (t) =>
     t.equal(await writer.report({ ...refused, object: { ...object, uid: 'uid-8' } }), true)
     t.equal(written(server).length, 2, 'another policy of that name is another one')
     server.faults.denied.add('create events')
-    await t.rejects(elsewhere.report({ ...refused, note: 'more' }), /add to the ClusterRole/)
+    const third = { ...refused, object: { ...object, uid: 'uid-9' } }
+    await t.rejects(writer.report(third), /add to the ClusterRole/)
   }))
