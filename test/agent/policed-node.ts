@@ -67,12 +67,17 @@ export const podPath = ({ namespace = 'shop', name }: PodWish): string =>
 /** A cluster of one node with an agent and the API, and a second node without one. */
 export class PolicedNode {
   readonly cluster: Cluster
-  readonly api: Api
+  readonly #api: Api | undefined
   readonly #pods: Pod[] = []
 
-  constructor(cluster: Cluster, api: Api) {
+  constructor(cluster: Cluster, api?: Api) {
     this.cluster = cluster
-    this.api = api
+    this.#api = api
+  }
+
+  get api(): Api {
+    if (!this.#api) throw new Error('This cluster has no API')
+    return this.#api
   }
 
   get member(): Member {
@@ -193,6 +198,12 @@ export const networkPolicy = (name: string, spec: Json): Json => ({
   spec,
 })
 
+/** Only pods of the app "client" reach those of the app "api". */
+export const fromClients = networkPolicy('from-clients', {
+  podSelector: { matchLabels: { app: 'api' } },
+  ingress: [{ from: [{ podSelector: { matchLabels: { app: 'client' } } }] }],
+})
+
 /** One exchange of a line, over TCP. */
 export async function talks(from: Netns, address: string): Promise<boolean> {
   const words = ['nsenter', `--net=${from.path}`, 'perl', '-e', tryOnce, address, String(port)]
@@ -217,7 +228,10 @@ export class LiveConnection {
       $| = 1;
       my $s = IO::Socket::IP->new(PeerHost => '${address}', PeerPort => ${port}) or die;
       $s->autoflush(1);
-      while (1) { print $s "x\\n"; defined(<$s>) or last; print "x"; select(undef,undef,undef,.002) }
+      while (1) {
+        print $s "x\\n"; defined(<$s>) or last; print "x";
+        select(undef, undef, undef, 0.002)
+      }
     `
     this.#child = spawn('nsenter', [`--net=${from.path}`, 'perl', '-e', program], {
       stdio: ['ignore', 'pipe', 'inherit'],
