@@ -101,13 +101,11 @@ function knownEndpoints(facts: NodeFacts): ReadonlyMap<string, Known> {
     ...cluster.nodes.flatMap(({ name, addresses }) =>
       addresses.map((address) => nodeAt(address, name)),
     ),
-    ...cluster.pods
-      .filter(({ isDone }) => !isDone)
-      .flatMap((pod) =>
-        (pod.isHostNetwork ? pod.addresses : pod.hostAddresses).map((address) =>
-          nodeAt(address, pod.node),
-        ),
+    ...cluster.pods.flatMap(({ node: name, hostAddresses, addresses, isHostNetwork, isDone }) =>
+      [...hostAddresses, ...(isHostNetwork && !isDone ? addresses : [])].map((address) =>
+        nodeAt(address, name),
       ),
+    ),
   ].map((one) => (isNamed(one, node) ? { ...one, isOwnNode: true } : one))
   const known = new Map(
     told.toReversed().map((one) => [addressKey(one.endpoint.address), one] as const),

@@ -123,41 +123,58 @@ const transports = new Map<number, Transport>([
 const protocolNames = new Map<number, string>([...transports, [1, 'ICMP'], [58, 'ICMPv6']])
 
 function judgedFlows(pair: Pair, run: Run): readonly Judged[] {
-  const { from, to, source, target } = pair
+  const { source, target } = pair
   const cluster = clusterFor(pair, run)
   const ports = startsOf(run.kernel.portsBetween([source.address, target.address]), {
     asked: intentPorts(cluster, target),
     end: 65_536,
   })
-  return startsOf(run.kernel.protocols, { asked: protocolCuts, end: 256 }).flatMap((protocol) =>
-    ports.flatMap((port, index): readonly Judged[] => {
-      const transport = transports.get(protocol)
-      const ends = { from: source, to: target }
-      const connection: Connection = transport
-        ? { ...ends, protocol: transport, port }
-        : { ...ends, protocol: 'ICMP' }
-      const sides = sidesOf(cluster, connection, pair)
-      const isAllowed = sides.every(({ side }) => isPassing(side))
-      if (to.isUntold && isAllowed !== isOutsideAllowed(cluster, connection)) return []
-      const found = kernelVerdict({ source, target, protocol, port }, run)
-      if (!found) return []
-      if ((found.verdict === 'passes') === isAllowed) return [{ protocol, connection, isAllowed }]
-      const difference: Difference = {
-        direction: directionOf(pair, sides, found.trace),
-        from: from.members,
-        to: to.members,
-        protocol: protocolNames.get(protocol) ?? `IP protocol ${protocol}`,
-        firstPort: port,
-        lastPort: (ports[index + 1] ?? 65_536) - 1,
-        family: source.address.family,
-        kernel: found.verdict,
-        policy: isAllowed ? 'allows' : 'denies',
-        rule: found.by && `${found.by.chain}: ${found.by.comment ?? `handle ${found.by.handle}`}`,
-        example: connection,
-      }
-      return [{ protocol, connection, isAllowed, difference }]
+  const protocols = startsOf(run.kernel.protocols, { asked: protocolCuts, end: 256 })
+  return protocols.flatMap((protocol) =>
+    ports.flatMap((firstPort, index) => {
+      const lastPort = (ports[index + 1] ?? 65_536) - 1
+      return judgedFlow({ pair, cluster, protocol, firstPort, lastPort }, run) ?? []
     }),
   )
+}
+
+type Flow = Pick<Difference, 'firstPort' | 'lastPort'> & {
+  readonly pair: Pair
+  readonly cluster: Cluster
+  readonly protocol: number
+}
+
+/** Undefined where nobody can tell. */
+function judgedFlow(flow: Flow, run: Run): Judged | undefined {
+  const { pair, cluster, protocol, firstPort, lastPort } = flow
+  const { from, to, source, target } = pair
+  const transport = transports.get(protocol)
+  const ends = { from: source, to: target }
+  const connection: Connection = transport
+    ? { ...ends, protocol: transport, port: firstPort }
+    : { ...ends, protocol: 'ICMP' }
+  const sides = sidesOf(cluster, connection, pair)
+  const isAllowed = sides.every(({ side }) => isPassing(side))
+  if (to.isUntold && isAllowed !== isOutsideAllowed(cluster, connection)) return undefined
+  const found = kernelVerdict({ source, target, protocol, port: firstPort }, run)
+  if (!found) return undefined
+  const judged = { protocol, connection, isAllowed }
+  if (found.verdict === (isAllowed ? 'passes' : 'drops')) return judged
+  const { by } = found
+  const difference: Difference = {
+    direction: directionOf(pair, sides, found.trace),
+    from: from.members,
+    to: to.members,
+    protocol: protocolNames.get(protocol) ?? `IP protocol ${protocol}`,
+    firstPort,
+    lastPort,
+    family: source.address.family,
+    kernel: found.verdict,
+    policy: isAllowed ? 'allows' : 'denies',
+    rule: by && `${by.chain}: ${by.comment ?? `handle ${by.handle}`}`,
+    example: connection,
+  }
+  return { ...judged, difference }
 }
 
 /** What the policies say if nobody knows that the address is the node's. */

@@ -1,6 +1,6 @@
 import { addressBytes, addressKey } from '../base/address.ts'
 import type { ListedRule, ListedTable } from '../wire/nft/listed-table.ts'
-import { type Machine, pass } from '../wire/nft/machine.ts'
+import { type Machine, type Passage, pass } from '../wire/nft/machine.ts'
 import {
   type ConnectionFacts,
   type PacketFacts,
@@ -26,7 +26,9 @@ export type FlowFacts = {
 }
 
 export type KernelVerdict = {
-  readonly verdict: 'passes' | 'drops' | 'drops replies'
+  /** Of a connection's packets: all of them, or which. */
+  readonly verdict: 'passes' | 'drops' | 'drops replies' | 'passes replies' | 'passes some'
+  /** The rule that dropped one, else the one that let the first pass. */
   readonly by?: ListedRule
   readonly trace: readonly ListedRule[]
 }
@@ -34,21 +36,27 @@ export type KernelVerdict = {
 /** Undefined where it comes to a rule that can't be followed. */
 export function kernelVerdict(flow: FlowFacts, run: KernelRun): KernelVerdict | undefined {
   try {
-    for (const way of ways) {
+    const passages = ways.map((way): Passage => {
       const packet = packetOf(flow, way, run)
       const isForHost = packet.addressType(packet.target) === RTN_LOCAL
-      const passage = pass(run.machine, isForHost ? 'input' : 'postrouting', packet)
-      if (passage.verdict === 'accept') continue
-      const { by, trace } = passage
-      const what = way.direction === 'reply' ? 'drops replies' : 'drops'
-      return { verdict: what, trace, ...(by ? { by } : {}) }
-    }
-    return { verdict: 'passes', trace: [] }
+      return pass(run.machine, isForHost ? 'input' : 'postrouting', packet)
+    })
+    const [first, later, reply] = passages.map(({ verdict }) => verdict === 'accept')
+    const decided = passages.find(({ verdict }) => verdict === 'drop') ?? passages[0]
+    const { by, trace = [] } = decided ?? {}
+    return { verdict: wordOf({ first, later, reply }), trace, ...(by ? { by } : {}) }
   } catch (refusal) {
     if (!(refusal instanceof UnknownExpression)) throw refusal
     run.unknown.add(refusal.message)
     return undefined
   }
+}
+
+function wordOf(passes: Readonly<Record<'first' | 'later' | 'reply', boolean | undefined>>) {
+  const { first, later, reply } = passes
+  if (first !== later) return 'passes some'
+  if (first === reply) return first ? 'passes' : 'drops'
+  return first ? 'drops replies' : 'passes replies'
 }
 
 const ways = [

@@ -44,6 +44,11 @@ const podsHere = (cluster: Cluster) =>
 
 /** Compiled, loaded, and read back. */
 export function loadAndRead(room: Room, cluster: Cluster, over = nativeIn(room)): ReadTable {
+  loadInto(over, cluster)
+  return reread(room)
+}
+
+export function loadInto(over: Native, cluster: Cluster): void {
   const policed = podsHere(cluster).flatMap(({ addresses, name }) =>
     addresses.map(
       (address): Element => ({
@@ -60,7 +65,6 @@ export function loadAndRead(room: Room, cluster: Cluster, over = nativeIn(room))
   } finally {
     socket.close()
   }
-  return reread(room)
 }
 
 export function reread({ fd }: Room): ReadTable {

@@ -172,7 +172,8 @@ for (const row of [
       const plain = gone.flatMap(({ key, keyEnd }) =>
         key ? [{ key, ...(keyEnd ? { end: keyEnd } : {}) }] : [],
       )
-      t.same(room.commit(...deleteElements({ ...policyTable, set: row.set(before) }, plain)), [])
+      const name = { ...policyTable, set: row.set(before) }
+      t.same(room.commit(...deleteElements(name, plain)), [])
       const found = differencesIn(cluster, reread(room)).map(told)
       t.ok(found.includes(row.want), found.join('\n'))
     }))
