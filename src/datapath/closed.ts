@@ -27,12 +27,12 @@ export const verdictsOf = (elements: readonly Element[]): readonly Element[] =>
   )
 
 /**
- * Goes in one batch with what closes a pod, so that it inherits nothing of an earlier one of its
- * addresses: neither the verdict, nor connections that conntrack still knows as allowed. Those are
- * told by the generation, so no packet passes by that until the agent begins another one; till then
- * each is judged, and passes if it is allowed.
+ * Takes out verdicts that the agent has not, so that the next pod of these addresses inherits
+ * nothing: nor connections that conntrack still knows as allowed. Those are told by the generation,
+ * so no packet passes by that until the agent begins another one, as it does itself for an address
+ * that goes; till then each is judged, and passes if it is allowed.
  */
-export const forgetQueries = (verdicts: readonly Element[]): readonly Query[] => [
-  ...verdicts.map(deleteElement),
-  flushChain({ ...policyTable, chain: currentChain }),
-]
+export const forgetQueries = (verdicts: readonly Element[]): readonly Query[] =>
+  verdicts.length === 0
+    ? []
+    : [...verdicts.map(deleteElement), flushChain({ ...policyTable, chain: currentChain })]

@@ -174,10 +174,10 @@ const encodeTable = (table: TableName): readonly Query[] => [
 
 /**
  * What `encodeTable` gives, from the build: to encode sixty messages takes a process that has just
- * started 2.5 ms. As JSON, which a node's first pod alone reads. Not there where the sources run as
- * they are.
+ * started 2.5 ms. As JSON of each table, which the pod alone reads that makes it. Not there where
+ * the sources run as they are.
  */
-declare const TULLE_TABLES: string | undefined
+declare const TULLE_TABLES: Readonly<Record<string, string>> | undefined
 const encodedTables = typeof TULLE_TABLES === 'undefined' ? undefined : TULLE_TABLES
 /** As `namesIn` gives them. */
 declare const TULLE_RULES: Readonly<Record<string, readonly string[]>> | undefined
@@ -196,8 +196,8 @@ const byTable = <T>(of: (table: TableName) => T): Readonly<Record<string, T>> =>
   Object.fromEntries(tables.map((table) => [textOf(table), of(table)]))
 
 /** For the build: what it hands back as TULLE_TABLES and TULLE_RULES. */
-export const encodeTables = (): string =>
-  JSON.stringify(byTable((table) => encodeTable(table).map(encodedQuery)))
+export const encodeTables = (): Readonly<Record<string, string>> =>
+  byTable((table) => JSON.stringify(encodeTable(table).map(encodedQuery)))
 export const nameRules = (): Readonly<Record<string, readonly string[]>> => byTable(namesIn)
 const namesIn = (table: TableName): readonly string[] => chainsOf(table).flatMap(ruleNames)
 const ruleNames = ({ name, rules }: Chain): readonly string[] =>
@@ -206,8 +206,8 @@ const ruleNames = ({ name, rules }: Chain): readonly string[] =>
 /** The whole table without any pod in it; refused as a whole (EEXIST) where it stands already. */
 export function tableQueries(table: TableName): readonly Query[] {
   if (encodedTables === undefined) return encodeTable(table)
-  const all = JSON.parse(encodedTables) as Readonly<Record<string, readonly EncodedQuery[]>>
-  return (all[textOf(table)] ?? []).map(([type, flags, body]) => ({
+  const all = JSON.parse(encodedTables[textOf(table)] ?? '[]') as readonly EncodedQuery[]
+  return all.map(([type, flags, body]) => ({
     type,
     flags,
     body: Buffer.from(body, 'base64'),

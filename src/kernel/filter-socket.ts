@@ -1,6 +1,5 @@
 import { forgetQueries, isClosing, verdictsOf } from '../datapath/closed.ts'
 import { type Base, fillQueries, type Holding, makeQueries } from '../datapath/holding.ts'
-import { policyTable } from '../datapath/policy-table.ts'
 import {
   bridgeTable,
   dropChain,
@@ -218,18 +217,19 @@ export class FilterSocket {
   /** What the elements need and the kernel has, or lacks. */
   #findBase({ elements, chains }: Holding): Base {
     const needed = tablesOf(elements)
+    // Of an earlier pod, or of another one, of the same addresses.
     const earlier = [...elements.filter(isClosing), ...verdictsOf(elements)]
     const asked = [...needed.map(getTable), ...chains.map(({ name }) => getChain(name))]
     const fared = this.#socket.exchange([...asked, ...earlier.map(getElement)])
     const isThere = fared.map(({ errno }) => errno === 0)
-    const lost = needed.filter((_, at) => !isThere[at])
-    const canHaveEarlier = earlier.length > 0 && !lost.includes(policyTable)
+    const stale = earlier.filter((_, at) => isThere[asked.length + at])
     return {
       needed,
-      lost,
-      stale: canHaveEarlier
-        ? forgetQueries(earlier.filter((_, at) => isThere[asked.length + at]))
-        : [],
+      lost: needed.filter((_, at) => !isThere[at]),
+      stale: [
+        ...stale.filter(isClosing).map(deleteElement),
+        ...forgetQueries(stale.filter((element) => !isClosing(element))),
+      ],
       chains: chains.flatMap(({ queries }, at) => (isThere[needed.length + at] ? [] : queries)),
     }
   }

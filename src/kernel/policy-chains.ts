@@ -55,7 +55,7 @@ const ownCounters = (
 
 export function partsOf(profile: Profile): ProfileParts {
   const { audit, direction } = profile
-  const before = [...ownNodeRules(direction), ...itselfRules()]
+  const before = firstRules(direction)
   if (!audit) return judging(profile, profile.name, { before, action: 'deny', passes: 'return' })
   const chain = auditChain(profile)
   const tried = judging(audit, chain, { before: [], action: 'audit', passes: 'return' })
@@ -69,6 +69,14 @@ export function partsOf(profile: Profile): ProfileParts {
     sets: [...tried.sets, ...inForce.sets],
     chains: [...tried.chains, ...inForce.chains],
   }
+}
+
+const firsts = new Map<Side, readonly Rule[]>()
+/** The same in every chain of a side. */
+function firstRules(side: Side): readonly Rule[] {
+  const rules = firsts.get(side) ?? [...ownNodeRules(side), ...itselfRules()]
+  firsts.set(side, rules)
+  return rules
 }
 
 /** Probes must not end (P30); what a pod sends to its own node is judged (P31). */

@@ -1,7 +1,7 @@
-import type { Profile, Program, Reach, Spans } from '../policy/program.ts'
+import type { Profile, Program, Reach } from '../policy/program.ts'
 import { textOfElement } from '../wire/nft/element-list.ts'
 import { each } from './policy-maps.ts'
-import { portsOf, setsOfReach } from './policy-sets.ts'
+import { setsOfReach, wholeForms } from './policy-sets.ts'
 
 /**
  * Whether something that passed before may not pass any more, so that connections have to be judged
@@ -44,9 +44,8 @@ function covers(outer: Reach, inner: Reach): boolean {
 }
 
 const wordsOf = (reach: Reach): readonly string[] => [
-  ...(['anybody', 'pods', 'ownNode'] as const).filter((form) => isWhole(reach[form])),
+  ...wholeForms(reach),
   ...setsOfReach('', reach).flatMap(({ set, elements }) =>
     elements.map((element) => `${set} ${textOfElement(element)}`),
   ),
 ]
-const isWhole = (spans: Spans): boolean => spans.some((span) => portsOf(span) === 'whole')

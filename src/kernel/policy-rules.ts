@@ -1,7 +1,8 @@
 import type { Family } from '../base/address.ts'
+import { concat } from '../base/bytes.ts'
 import { addressField, isFamily } from '../datapath/packet-match.ts'
 import { endOf, isInState, isOwnNode, type Side } from '../datapath/policy-table.ts'
-import type { Reach, Spans } from '../policy/program.ts'
+import type { Reach } from '../policy/program.ts'
 import { tupleSource } from '../wire/nft/connection.ts'
 import {
   dataMap,
@@ -21,7 +22,7 @@ import {
   verdict,
 } from '../wire/nft/expression.ts'
 import type { Rule } from '../wire/nft/table.ts'
-import { blockSet, type PolicySet, type Ports, portsOf, setName } from './policy-sets.ts'
+import { type PolicySet, type Ports, setName, wholeForms } from './policy-sets.ts'
 
 const families = [4, 6] as const
 const wordsOf = (family: Family): number => (family === 4 ? 1 : 4)
@@ -68,62 +69,75 @@ const packetView = (side: Side): View => ({
   ],
 })
 
+/** What every chain asks in the same words, but for the set that it looks into at the end. */
+type Match = {
+  readonly of: string
+  readonly form: string
+  readonly ports: Ports
+  readonly before: Expression
+  /** Where the set's key is; none where no set is asked. */
+  readonly from?: number
+}
+
+/** Expressions one behind the other are one list: encoded once, as there are thousands of rules. */
+const matchesOf = (view: View): readonly Match[] => {
+  const match = (
+    form: string,
+    ports: Ports,
+    expressions: readonly Expression[],
+    from?: number,
+  ): Match => ({
+    of: `${form}${view.of}`,
+    form,
+    ports,
+    before: concat([...view.guard, ...expressions]),
+    ...(from === undefined ? {} : { from }),
+  })
+  const bySpans = (form: string, before: readonly Expression[]): readonly Match[] => [
+    match(form, 'whole', before),
+    ...(['exact', 'ranges'] as const).map((ports) =>
+      match(form, ports, [...before, ...service(view, 0)], register(0)),
+    ),
+  ]
+  return [
+    ...bySpans('anybody', []),
+    ...view.ownNode.flatMap((is) => bySpans('own-node', is)),
+    ...families.flatMap((family) => [
+      ...bySpans('pods', isPod(view, family)),
+      ...(['whole', 'exact', 'ranges'] as const).map((ports) =>
+        match('identities', ports, identityOf(view, family, ports), register(5)),
+      ),
+      match(`blocks${family}`, 'ranges', addressOf(view, family, 'blocks'), register(0)),
+      match(`world${family}`, 'ranges', addressOf(view, family, 'world'), register(0)),
+    ]),
+  ]
+}
+
+const prepared = new Map<Side, readonly Match[]>()
+function matchesAt(side: Side): readonly Match[] {
+  const matches = prepared.get(side) ?? [connectionView(side), packetView(side)].flatMap(matchesOf)
+  prepared.set(side, matches)
+  return matches
+}
+
 /**
  * What a reach means, as rules that end in the same verdict; at most one for each way to be meant
  * and to ask for ports, whatever the number of peers.
  * @param chain the name that its sets have before theirs.
  */
-export const reachRules = (
+export function reachRules(
   { chain, side, reach }: { chain: string; side: Side; reach: Reach },
   sets: readonly PolicySet[],
   what: Verdict,
-): readonly Rule[] =>
-  [connectionView(side), packetView(side)].flatMap((view) =>
-    matches(chain, reach, new Set(sets.map(({ set }) => set)), view).map(({ of, expressions }) => ({
-      comment: `${of}${view.of}`,
-      expressions: [...view.guard, ...expressions, verdict(what)],
-    })),
-  )
-
-type Match = { readonly of: string; readonly expressions: readonly Expression[] }
-
-function matches(
-  chain: string,
-  reach: Reach,
-  sets: ReadonlySet<string>,
-  view: View,
-): readonly Match[] {
-  const looked = ({ of, expressions }: Match, set: string): readonly Match[] =>
-    sets.has(set) ? [{ of, expressions }] : []
-  const bySpans = (
-    form: 'anybody' | 'pods' | 'own-node',
-    spans: Spans,
-    before: readonly Expression[],
-  ): readonly Match[] => [
-    ...(spans.some((span) => portsOf(span) === 'whole') ? [{ of: form, expressions: before }] : []),
-    ...(['exact', 'ranges'] as const).flatMap((ports) => {
-      const set = setName(chain, form, ports)
-      const expressions = [...before, ...service(view, 0), lookup(set, register(0))]
-      return looked({ of: `${form}, ports`, expressions }, set)
-    }),
-  ]
-  return [
-    ...bySpans('anybody', reach.anybody, []),
-    ...view.ownNode.flatMap((is) => bySpans('own-node', reach.ownNode, is)),
-    ...families.flatMap((family) => [
-      ...bySpans('pods', reach.pods, isPod(view, family)),
-      ...(['whole', 'exact', 'ranges'] as const).flatMap((ports) => {
-        const set = setName(chain, 'identities', ports)
-        const expressions = isOfIdentity(view, family, ports, set)
-        return looked({ of: 'who the other end is (its identity)', expressions }, set)
-      }),
-      ...(['blocks', 'world'] as const).flatMap((form) => {
-        const set = blockSet(chain, form, family)
-        const expressions = isInBlock(view, family, form, set)
-        return looked({ of: form, expressions }, set)
-      }),
-    ]),
-  ]
+): readonly Rule[] {
+  const names = new Set(sets.map(({ set }) => set))
+  const whole = new Set(wholeForms(reach))
+  const end = verdict(what)
+  return matchesAt(side).flatMap(({ of, form, ports, before, from }) => {
+    const set = setName(chain, form, ports)
+    if (from === undefined ? !whole.has(form) : !names.has(set)) return []
+    return { comment: of, expressions: [before, ...(from ? [lookup(set, from)] : []), end] }
+  })
 }
 
 /** Protocol and port into two words. */
@@ -141,32 +155,21 @@ const isPod = (view: View, family: Family): readonly Expression[] => [
 ]
 
 /**
- * The identity is sought in the set from word 5 on. It comes there by a move of two words, 0 and 1
+ * The identity from word 5 on, where the set's key begins. It comes there by a move of two words, 0 and 1
  * to 4 and 5: nft up to 1.0.6 dies of a rule that looks up what a map gave, and takes word 5 for
  * what was loaded there before, the address. So it prints `ct original ip saddr @in-…`.
  */
-const isOfIdentity = (
-  view: View,
-  family: Family,
-  ports: Ports,
-  set: string,
-): readonly Expression[] => [
+const identityOf = (view: View, family: Family, ports: Ports): readonly Expression[] => [
   ...view.peer(family, 0),
   ...view.peer(family, 5).slice(-1),
   dataMap(`identity${family}`, register(0), register(1)),
   move(register(0), register(4), 8),
   ...(ports === 'whole' ? [] : service(view, 6)),
-  lookup(set, register(5)),
 ]
 
-const isInBlock = (
-  view: View,
-  family: Family,
-  form: 'blocks' | 'world',
-  set: string,
-): readonly Expression[] => [
+/** Ranges of addresses are sought together with protocol and port. */
+const addressOf = (view: View, family: Family, form: 'blocks' | 'world'): readonly Expression[] => [
   ...view.peer(family, 0),
   ...(form === 'world' ? [isNotIn(`known${family}`, register(0))] : []),
   ...service(view, wordsOf(family)),
-  lookup(set, register(0)),
 ]

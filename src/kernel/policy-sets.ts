@@ -1,4 +1,4 @@
-import { addressBytes, type Family, parseAddress } from '../base/address.ts'
+import { addressBytes, parseAddress } from '../base/address.ts'
 import type { BlockSpans, Identity, Reach, Span, Spans } from '../policy/program.ts'
 import type { PlainElement } from '../wire/nft/element-list.ts'
 import { concatenate, type KeyType } from '../wire/nft/set.ts'
@@ -92,9 +92,6 @@ function identitySets(chain: string, all: Reach['identities']): readonly PolicyS
 }
 
 /** Ranges of addresses are sought together with protocol and port, whatever they ask for. */
-export const blockSet = (chain: string, form: 'blocks' | 'world', family: Family): string =>
-  setName(chain, `${form}${family}`, 'ranges')
-
 const blockSets = (
   chain: string,
   form: 'blocks' | 'world',
@@ -102,7 +99,7 @@ const blockSets = (
 ): readonly PolicySet[] =>
   nonEmpty(
     ([4, 6] as const).map((family) => ({
-      set: blockSet(chain, form, family),
+      set: setName(chain, `${form}${family}`, 'ranges'),
       key: [family === 4 ? 'ipv4_addr' : 'ipv6_addr', ...service] as const,
       interval: true,
       elements: blocks
@@ -117,6 +114,14 @@ const blockSets = (
     })),
   )
 const none = new Uint8Array(0)
+
+/** Ways to be meant that ask for no port, and so for no set. */
+export const wholeForms = (reach: Reach): readonly string[] => [
+  ...(isWhole(reach.anybody) ? ['anybody'] : []),
+  ...(isWhole(reach.pods) ? ['pods'] : []),
+  ...(isWhole(reach.ownNode) ? ['own-node'] : []),
+]
+const isWhole = (spans: Spans): boolean => spans.some((span) => portsOf(span) === 'whole')
 
 /** Every set that the rules of a reach look into, under the name of their chain. */
 export const setsOfReach = (chain: string, reach: Reach): readonly PolicySet[] => [

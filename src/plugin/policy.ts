@@ -3,10 +3,10 @@ import { toHex } from '../base/bytes.ts'
 import { code, fault } from '../cni/fault.ts'
 import { defaultRunDir, defaultWaitSeconds } from '../cni/policy.ts'
 import { type Attachment, nameOf } from '../datapath/attachment.ts'
-import { closingElements, isClosing, verdictsOf } from '../datapath/closed.ts'
+import { closingElements, forgetQueries, isClosing, verdictsOf } from '../datapath/closed.ts'
 import { policyTable } from '../datapath/policy-table.ts'
 import type { FilterSocket } from '../kernel/filter-socket.ts'
-import { errno } from '../kernel/refusal.ts'
+import { errno, refusedBatch } from '../kernel/refusal.ts'
 import type { LeaseStore } from '../store/lease-store.ts'
 import type { Element } from '../wire/nft/set.ts'
 import type { Call } from './context.ts'
@@ -99,7 +99,12 @@ export function leavePolicies(
 function dropVerdicts(filter: FilterSocket, closing: readonly Element[]): void {
   const verdicts = verdictsOf(closing)
   const missing = new Set(filter.missingElements({ elements: verdicts }))
-  filter.deleteElements(verdicts.filter((verdict) => !missing.has(verdict)))
+  const refusal = filter.commitParts(
+    forgetQueries(verdicts.filter((verdict) => !missing.has(verdict))),
+  )
+  // Gone meanwhile: an agent that has just begun makes the table anew.
+  if (refusal && refusal.errno !== errno.ENOENT)
+    throw refusedBatch('delete verdicts of policies', refusal)
 }
 
 /** The table goes with the last pod that is closed in it, unless there is an agent to fill it. */

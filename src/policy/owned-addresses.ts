@@ -1,3 +1,4 @@
+import { PersistentMap } from '../base/persistent-map.ts'
 import { type Identity, nodeIdentity, ownNodeIdentity } from './program.ts'
 
 type Claim = { readonly owner: string; readonly identity: Identity }
@@ -15,7 +16,7 @@ export class OwnedAddresses {
   /** `undefined`: on record, and no Kubernetes pod's. */
   readonly #local = new Map<string, Identity | undefined>()
   readonly #touched = new Set<string>()
-  #identities: ReadonlyMap<string, Identity> = new Map()
+  #identities = PersistentMap.empty<Identity>()
 
   /** Told again with another identity, an owner keeps its place among the owners. */
   claim(address: string, owner: string, identity: Identity): void {
@@ -54,16 +55,9 @@ export class OwnedAddresses {
 
   /** The same map as before, where nothing changed. */
   identities(): ReadonlyMap<string, Identity> {
-    let next: Map<string, Identity> | undefined
-    for (const address of this.#touched) {
-      const identity = this.#identityOf(address)
-      if (identity === this.#identities.get(address)) continue
-      next ??= new Map(this.#identities)
-      if (identity === undefined) next.delete(address)
-      else next.set(address, identity)
-    }
+    const told = [...this.#touched].map((address) => [address, this.#identityOf(address)] as const)
     this.#touched.clear()
-    if (next) this.#identities = next
+    this.#identities = this.#identities.with(new Map(told))
     return this.#identities
   }
 

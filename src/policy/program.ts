@@ -16,7 +16,10 @@ export const ownNodeIdentity: Identity = 2
 export const firstPodIdentity: Identity = 256
 
 export type Program = {
-  /** Who an address is, as `formatAddress` writes it: every pod's and node's of the cluster. */
+  /**
+   * Who an address is, as `formatAddress` writes it: every pod's and node's of the cluster. What
+   * differs from the program before, `PersistentMap.changes` finds without a walk over all.
+   */
   readonly identities: ReadonlyMap<string, Identity>
   /** This node's pods by their addresses: names of profiles. */
   readonly subjects: ReadonlyMap<string, Subject>

@@ -62,7 +62,7 @@ export class Api {
   }
 
   put(node: ClusterNode, annotations: Json = {}): Promise<Json> {
-    return this.#ask('POST', '/api/v1/nodes', {
+    return this.ask('POST', '/api/v1/nodes', {
       apiVersion: 'v1',
       kind: 'Node',
       metadata: { name: node.name, annotations },
@@ -73,26 +73,26 @@ export class Api {
   /** Spec and status as they are now; spec.podCIDRs can't change in a real one, but here. */
   async change(node: ClusterNode): Promise<void> {
     const { spec, status } = this.#parts(node)
-    await this.#ask('PATCH', `/api/v1/nodes/${node.name}`, { spec })
-    await this.#ask('PATCH', `/api/v1/nodes/${node.name}/status`, { status })
+    await this.ask('PATCH', `/api/v1/nodes/${node.name}`, { spec })
+    await this.ask('PATCH', `/api/v1/nodes/${node.name}/status`, { status })
   }
 
   /** As kubelet does every few minutes. */
   beat(name: string, count: number): Promise<Json> {
     const conditions = [{ type: 'Ready', status: 'True', lastHeartbeatTime: String(count) }]
-    return this.#ask('PATCH', `/api/v1/nodes/${name}/status`, { status: { conditions } })
+    return this.ask('PATCH', `/api/v1/nodes/${name}/status`, { status: { conditions } })
   }
 
   delete(name: string): Promise<Json> {
-    return this.#ask('DELETE', `/api/v1/nodes/${name}`)
+    return this.ask('DELETE', `/api/v1/nodes/${name}`)
   }
 
   node(name: string): Promise<Json> {
-    return this.#ask('GET', `/api/v1/nodes/${name}`)
+    return this.ask('GET', `/api/v1/nodes/${name}`)
   }
 
   events(): Promise<Json> {
-    return this.#ask('GET', '/apis/events.k8s.io/v1/events')
+    return this.ask('GET', '/apis/events.k8s.io/v1/events')
   }
 
   /** Nobody reaches it any more, or again. */
@@ -124,7 +124,8 @@ export class Api {
     }
   }
 
-  #ask(method: string, path: string, body?: Json): Promise<Json> {
+  /** Any request, as kubectl would make it; a refusal throws. */
+  ask(method: string, path: string, body?: Json): Promise<Json> {
     return new Promise((resolve, reject) => {
       const type = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json'
       const headers = { 'content-type': type }

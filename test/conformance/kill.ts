@@ -13,10 +13,15 @@ import { changing, killedAt, type Place, placesOf, wasKilled } from '../support/
 import { type Host, type Pod, withHost } from '../support/host.ts'
 import { records } from '../support/leases.ts'
 import { inPairs } from '../support/pairs.ts'
+import { runDirOf } from '../support/policed.ts'
 import { watchResidue } from '../support/residue.ts'
 import { resultFaults } from '../support/shape.ts'
 
-export type Killed = Readonly<{ mode: Mode; verb: 'ADD' | 'DEL'; asks: 'interface' | 'chain' }>
+export type Killed = Readonly<{
+  mode: Mode
+  verb: 'ADD' | 'DEL'
+  asks: 'interface' | 'chain' | 'policy'
+}>
 
 const sysctl = 'net.core.somaxconn'
 
@@ -31,12 +36,23 @@ const chain = (hostPort: number): Json => ({
   },
 })
 
+function keysOf(host: Host, asks: Killed['asks'], hostPort: number): Json {
+  switch (asks) {
+    case 'interface':
+      return {}
+    case 'chain':
+      return chain(hostPort)
+    case 'policy':
+      return { policy: { enforce: true, runDir: runDirOf(host) } }
+  }
+}
+
 /** Each pod of a host has host ports of its own. */
 const network = (host: Host, { mode, asks }: Killed, hostPort = 8080): Json =>
   netconf(host, {
     mode,
     families: 'dual',
-    keys: { ipMasq: true, ...(asks === 'chain' ? chain(hostPort) : {}) },
+    keys: { ipMasq: true, ...keysOf(host, asks, hostPort) },
   })
 const besideHostPort = 8081
 

@@ -1,7 +1,14 @@
 import t from 'tap'
 import { addedLater, addressesOf, attachLater, deleted, modes } from '../support/attachment.ts'
 import { type Host, uplink, withHost } from '../support/host.ts'
-import { hasPolicyTable, nft, policed, policedConf, verdicts } from '../support/policed.ts'
+import {
+  hasPolicyTable,
+  isClosed,
+  nft,
+  policed,
+  policedConf,
+  verdicts,
+} from '../support/policed.ts'
 import { StandInAgent } from '../support/policy-stand-in.ts'
 import { reaches } from '../support/reach.ts'
 import { watchResidue } from '../support/residue.ts'
@@ -65,7 +72,7 @@ for (const waitSeconds of [0, 0.2]) {
           const ran = await attachLater('ADD', pod, policedConf(host, 'routed', {}, waitSeconds))
           t.equal(ran.code, 0, 'a success all the same')
           t.match(ran.stderr, `the agent has not told within ${waitSeconds} s`)
-          t.notOk(reaches(pod.netns, uplink.node.v4))
+          t.ok(isClosed(pod.netns, uplink.node.v4))
           t.ok(reaches(host.netns, addressesOf(JSON.parse(ran.stdout))[0] ?? ''), 'P30')
         },
       ),
@@ -165,31 +172,34 @@ const send = `
   send($s, "x", 0, pack_sockaddr_in(5060, inet_aton($ARGV[0]))) or die;
 `
 
-t.test('a pod does not go on with the connections of an earlier one of its address', (t) =>
-  withHost(async (host) => {
-    const conf = policedConf(host, 'routed')
-    const options = { args: 'IP=10.77.0.50,fd00:77::50' }
-    const arrived = udp(host)
-    const [first, second, other] = [host.pod(), host.pod(), host.pod()]
-    const agent = new StandInAgent(host, (agent, all) => agent.put(all))
-    try {
-      await addedLater(other, conf)
-      await addedLater(first, conf, options)
-      const mask = 'ct mark & 0xfffff000'
-      nft(
-        host.netns,
-        `add rule inet tulle-policy current ${mask} == 0x00001000 accept\n` +
-          'add rule inet tulle-policy admit ct mark set 0x00001000',
-      )
-      first.netns.exec(['/usr/bin/perl', '-e', send, uplink.outside.v4])
-      t.equal(arrived(), 1)
-      deleted(first, conf)
-    } finally {
-      agent.close()
-    }
-    await addedLater(second, conf, options)
-    second.netns.exec(['/usr/bin/perl', '-e', send, uplink.outside.v4])
-    t.equal(arrived(), 1, 'it is closed, although conntrack knows the connection as allowed')
-    t.ok(reaches(other.netns, uplink.node.v4), 'what is allowed is judged, and passes')
-  }),
-)
+for (const dies of ['before', 'after'] as const)
+  t.test(
+    `no pod inherits an earlier one’s connections; the agent dies ${dies} its DEL (P44)`,
+    (t) =>
+      withHost(async (host) => {
+        const conf = policedConf(host, 'routed')
+        const options = { args: 'IP=10.77.0.50,fd00:77::50' }
+        const arrived = udp(host)
+        const [first, second, other] = [host.pod(), host.pod(), host.pod()]
+        const agent = new StandInAgent(host, (agent, all) => agent.put(all))
+        try {
+          await addedLater(other, conf)
+          await addedLater(first, conf, options)
+          nft(
+            host.netns,
+            'add rule inet tulle-policy current ct mark & 0xfffff000 == 0x00001000 accept\n' +
+              'add rule inet tulle-policy admit ct mark set 0x00001000',
+          )
+          first.netns.exec(['/usr/bin/perl', '-e', send, uplink.outside.v4])
+          t.equal(arrived(), 1)
+          if (dies === 'before') agent.die()
+          deleted(first, conf)
+        } finally {
+          agent.close()
+        }
+        await addedLater(second, conf, options)
+        second.netns.exec(['/usr/bin/perl', '-e', send, uplink.outside.v4])
+        t.equal(arrived(), 1, 'it is closed, although conntrack knows the connection as allowed')
+        t.ok(reaches(other.netns, uplink.node.v4), 'what is allowed is judged, and passes')
+      }),
+  )

@@ -13,7 +13,7 @@ import {
 } from '../../src/policy/program.ts'
 import { holds } from '../base/law.ts'
 import { clusterOf, namespace } from './objects.ts'
-import { asAny, type Parts, podOf, podParts } from './random.ts'
+import { asAny, inMode, mode, type Parts, podOf, podParts } from './random.ts'
 import { stateOf } from './states.ts'
 
 /** Numbers in the order of the addresses that have them: which ones they are is nobody's matter. */
@@ -30,11 +30,11 @@ function renumbered({ identities, subjects, profiles }: Program): Program {
   const reachOf = (reach: Reach): Reach => ({
     ...reach,
     identities: new Map(
-      [...reach.identities].flatMap(([identity, spans]) =>
-        identity < firstPodIdentity || numbers.has(identity)
-          ? [[numberOf(identity), spans] as const]
-          : [],
-      ),
+      [...reach.identities].map(([identity, spans]) => {
+        const isLiving = identity < firstPodIdentity || numbers.has(identity)
+        if (!isLiving) throw new Error(`Cannot find the pods of identity ${identity}`)
+        return [numberOf(identity), spans]
+      }),
     ),
   })
   const bare = (profile: Omit<Profile, 'audit'>): Omit<Profile, 'audit'> => ({
@@ -91,10 +91,10 @@ const event = fc.oneof(
       ({ policies }) =>
         policies.delete(at),
   ),
-  fc.tuple(fc.constantFrom('x', 'y'), spaceLabels).map(
-    ([name, labels]): Event =>
+  fc.tuple(fc.constantFrom('x', 'y'), spaceLabels, mode).map(
+    ([name, labels, word]): Event =>
       ({ spaces }) =>
-        spaces.set(name, namespace(name, labels)),
+        spaces.set(name, inMode(namespace(name, labels), word)),
   ),
 )
 

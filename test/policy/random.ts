@@ -114,7 +114,7 @@ const asNetworkPolicy = fc.tuple(place, networkPolicy).map(
     (index: number) =>
       np(`${where}/p${index}`, spec),
 )
-const mode = fc.constantFrom(undefined, undefined, undefined, undefined, 'audit', 'enforce')
+export const mode = fc.constantFrom(undefined, undefined, undefined, undefined, 'audit', 'enforce')
 export const asAny = fc
   .tuple(
     fc.oneof(
@@ -133,7 +133,10 @@ export const asAny = fc
         inMode(make(index), word),
   )
 /** Tried out, or enforced whatever its namespace says; or as that says. */
-function inMode<Made extends ReturnType<Maker>>(object: Made, word: string | undefined): Made {
+export function inMode<Made extends { readonly metadata: object }>(
+  object: Made,
+  word: string | undefined,
+): Made {
   if (word === undefined) return object
   const annotations = { [policyModeAnnotation]: word }
   return { ...object, metadata: { ...object.metadata, annotations } }

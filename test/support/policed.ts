@@ -63,3 +63,7 @@ export function counted(netns: Netns, counter: string): number {
   const { stdout } = netns.exec(['nft', 'list', 'counter', 'inet', 'tulle-policy', counter])
   return Number(/packets (\d+)/.exec(stdout)?.[1] ?? Number.NaN)
 }
+
+/** Asked once: a pod that is open answers at once. */
+export const isClosed = (from: Netns, to = '10.77.0.1'): boolean =>
+  from.exec(['/usr/bin/ping', '-n', '-c', '1', '-W', '1', to]).code !== 0

@@ -14,9 +14,16 @@ const NFTA_VERDICT_CHAIN = 2
 /** One encoded NFTA_LIST_ELEM of a rule's expression list. */
 export type Expression = Attribute
 
+const names = new Map<string, Attribute>()
+function nameOf(name: string): Attribute {
+  const encoded = names.get(name) ?? text(NFTA_EXPR_NAME, name)
+  names.set(name, encoded)
+  return encoded
+}
+
 /** An expression by its kernel name and its attributes. */
 export const expression = (name: string, data: readonly Attribute[]): Expression =>
-  nested(NFTA_LIST_ELEM, [text(NFTA_EXPR_NAME, name), nested(NFTA_EXPR_DATA, data)])
+  nested(NFTA_LIST_ELEM, [nameOf(name), nested(NFTA_EXPR_DATA, data)])
 
 /** NFT_REG32_00 + n: the n-th of sixteen four-byte registers. */
 export const register = (word: number): number => 8 + word
