@@ -22,7 +22,7 @@ const pollMilliseconds = 2_000
 export function openPolicyFiles(
   folder: string,
   book: PolicyBook,
-  { clock, onProblem }: { readonly clock: Clock; readonly onProblem: (problem: Error) => void },
+  { clock, onLooked }: { readonly clock: Clock; readonly onLooked: () => void },
 ): PolicySourceRun {
   let seen: readonly Manifest[] | undefined
   let fault: ManifestFault | undefined
@@ -40,11 +40,12 @@ export function openPolicyFiles(
       const gathered = fromObjects(manifests)
       odd = oddObjects(gathered)
       tell(book, gathered)
+      onLooked()
     } catch (refusal) {
       if (!(refusal instanceof ManifestFault)) throw refusal
       const isNew = fault?.message !== refusal.message
       fault = refusal
-      if (isNew) onProblem(refusal)
+      if (isNew) onLooked()
     }
   }
   const settle = (): void => {

@@ -103,7 +103,7 @@ export class PolicySide {
     const onProblem = (): void => this.#loop.loop.mark()
     if (client) this.#source = openPolicyFeeds(client, this.#book, onProblem)
     else if (policy.files === undefined) this.#source = openNoPolicies(this.#book)
-    else this.#source = openPolicyFiles(policy.files, this.#book, { clock, onProblem })
+    else this.#source = openPolicyFiles(policy.files, this.#book, { clock, onLooked: onProblem })
   }
 
   /** A message of nf_tables that was not of our own doing. */

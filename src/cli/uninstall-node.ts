@@ -1,6 +1,7 @@
 import { closeSync, existsSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path/posix'
 import { type Prefix, parsePrefix } from '../base/prefix.ts'
+import { nodePortTable } from '../datapath/node-port-guard.ts'
 import { policyTable } from '../datapath/policy-table.ts'
 import { setCluster } from '../kernel/cluster-set.ts'
 import { FabricSocket } from '../kernel/fabric-socket.ts'
@@ -107,11 +108,16 @@ function removeFabric(native: Native): readonly Deed[] {
 function removePolicies(native: Native): readonly Deed[] {
   const filter = new FilterSocket(native)
   try {
-    if (filter.rules(policyTable).length === 0) return []
-    const refusal = filter.commitParts([ensureTable(policyTable), deleteTable(policyTable)])
-    const path = `nftables ${policyTable.family} ${policyTable.table}`
-    if (refusal) throw refusedBatch(`delete ${path}`, refusal)
-    return [{ path, did: 'removed: no network policy holds any more' }]
+    return [
+      { table: policyTable, did: 'removed: no network policy holds any more' },
+      { table: nodePortTable, did: 'removed: no node port is guarded any more' },
+    ].flatMap(({ table, did }) => {
+      if (filter.rules(table).length === 0) return []
+      const path = `nftables ${table.family} ${table.table}`
+      const refusal = filter.commitParts([ensureTable(table), deleteTable(table)])
+      if (refusal) throw refusedBatch(`delete ${path}`, refusal)
+      return [{ path, did }]
+    })
   } finally {
     filter.close()
   }

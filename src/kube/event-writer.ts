@@ -31,7 +31,7 @@ export type EventObject = {
 /** One Event of a kind in this time: a fault of 5,000 peers is one line in `kubectl describe`. */
 const quietMs = 300_000
 /** Kinds that are remembered; Tulle has a few dozen reasons, some of them for each policy. */
-const kindsMax = 1000
+const kindsMax = 100
 /** Limits of the API's validation (pkg/apis/core/validation/events.go). */
 const noteBytesMax = 1024
 const nameCharactersMax = 200

@@ -67,12 +67,17 @@ export const podPath = ({ namespace = 'shop', name }: PodWish): string =>
 /** A cluster of one node with an agent and the API, and a second node without one. */
 export class PolicedNode {
   readonly cluster: Cluster
-  readonly api: Api
+  readonly #api: Api | undefined
   readonly #pods: Pod[] = []
 
-  constructor(cluster: Cluster, api: Api) {
+  constructor(cluster: Cluster, api?: Api) {
     this.cluster = cluster
-    this.api = api
+    this.#api = api
+  }
+
+  get api(): Api {
+    if (!this.#api) throw new Error('This cluster has no API')
+    return this.#api
   }
 
   get member(): Member {

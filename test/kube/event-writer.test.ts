@@ -117,3 +117,31 @@ test('more kinds than are remembered cost no memory', (t) =>
     t.equal(await writer.report({ ...blocked, reason: 'K0' }), true)
     t.ok(server.requests.length >= 102)
   }))
+
+test('all nodes find the same about a policy: one Event, beside it', (t) =>
+  withEvents(t, async ({ server, writer }) => {
+    const object = {
+      apiVersion: 'cilium.io/v2',
+      kind: 'CiliumNetworkPolicy',
+      namespace: 'shop',
+      name: 'l7',
+      uid: 'uid-7',
+    }
+    const refused: Finding = { ...blocked, reason: 'PolicyRefused', note: 'no L7', object }
+    const elsewhere = new EventWriter({
+      client: clientOf(server),
+      node: 'node-2',
+      time: systemTime,
+    })
+    t.equal(await writer.report(refused), true)
+    t.equal(await elsewhere.report(refused), true)
+    t.match(written(server), [
+      { metadata: { namespace: 'shop' }, regarding: object, reportingInstance: 'node-1' },
+    ])
+    t.equal(written(server).length, 1)
+    t.equal(await writer.report({ ...refused, object: { ...object, uid: 'uid-8' } }), true)
+    t.equal(written(server).length, 2, 'another policy of that name is another one')
+    server.faults.denied.add('create events')
+    const third = { ...refused, object: { ...object, uid: 'uid-9' } }
+    await t.rejects(writer.report(third), /add to the ClusterRole/)
+  }))
