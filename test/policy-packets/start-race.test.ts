@@ -5,9 +5,9 @@ import { makeNetns, type Netns } from '../support/netns.ts'
 import { Prober, type RaceEnd } from '../support/prober.ts'
 import { AgentNode, podObject, type RunningPod } from './agent-node.ts'
 
-// P41: a pod is closed before its first packet, whoever sends it and however early. Somebody sits in
-// the pod's namespace before there is a network and sends all the time; the receivers' own kernels
-// count what comes.
+// P41: a pod is closed before its first packet, whoever sends it and however early. Somebody sits
+// in the pod's namespace before there is a network and sends all the time; the receivers' own
+// kernels count what comes.
 
 const podsInAll = Number(process.env.TULLE_RACE_PODS ?? 100)
 const podsAtOnce = 10
@@ -16,7 +16,7 @@ t.setTimeout(120_000 + podsInAll * 1500)
 const port = 9000
 const racer = { app: 'racer' }
 
-/** The receivers, and what racers may do: reach `welcome`, in whose policy they are, and no other. */
+/** Racers may reach `welcome` and nobody else; `guarded` lets nobody in. */
 const policies = [
   namespace('race'),
   np('race/racers', {

@@ -1,6 +1,7 @@
 // What a packet and a connection cost: `traffic serve PORT` answers UDP and TCP until it is killed;
 // `traffic ask ADDRESS PORT COUNT` says the median of round trips on one flow in milliseconds,
-// `traffic connect ADDRESS PORT COUNT` how many connections were made in a second, one by one.
+// `traffic connect ADDRESS PORT COUNT` how many connections a second were made, one by one, of so
+// many or of as many as 300 ms allow.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -13,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { COUNT_MAX = 100000 };
+enum { COUNT_MAX = 100000, CONNECT_MILLISECONDS = 300 };
 
 __attribute__((noreturn)) static void die(const char *what) {
   perror(what);
@@ -82,7 +83,8 @@ static void ask(const struct sockaddr_in *to, int times) {
 static void connect_again(const struct sockaddr_in *to, int times) {
   struct timeval limit = {.tv_sec = 2};
   double began = now_ms();
-  for (int at = 0; at < times; at++) {
+  int at = 0;
+  for (; at < times && now_ms() - began < CONNECT_MILLISECONDS; at++) {
     int file = socket(AF_INET, SOCK_STREAM, 0);
     // closed by a reset: no port is kept
     setsockopt(file, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
@@ -90,7 +92,7 @@ static void connect_again(const struct sockaddr_in *to, int times) {
     if (connect(file, (const struct sockaddr *)to, sizeof *to)) die("connect");
     close(file);
   }
-  printf("%.1f\n", times * 1e3 / (now_ms() - began));
+  printf("%.1f\n", at * 1e3 / (now_ms() - began));
 }
 
 int main(int count, char **words) {
