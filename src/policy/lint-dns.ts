@@ -4,15 +4,7 @@ import type { JsonObject } from '../cluster/json-value.ts'
 import { namespaceNameLabel } from '../cluster/namespace.ts'
 import type { Direction } from '../cluster/network-policy.ts'
 import { type Pod, podKey } from '../cluster/pod.ts'
-import {
-  bareAddresses,
-  cacheEnds,
-  type Dns,
-  dnsNamespace,
-  dnsOf,
-  dnsPort,
-  serverEnds,
-} from './dns.ts'
+import { bareAddresses, cacheEnds, type Dns, dnsNamespace, dnsPort, serverEnds } from './dns.ts'
 import type { Endpoint } from './endpoint.ts'
 import { type Found, listed, titleOf } from './finding.ts'
 import type { LintView } from './lint-view.ts'
@@ -20,10 +12,10 @@ import type { Policy } from './model.ts'
 import { isPassing, verdict } from './verdict.ts'
 
 /** Pods that a policy closes, so that they can't ask for names, or not answer such questions. */
-export const dnsFindings = (policy: Policy, view: LintView): readonly Found[] => {
-  const dns = dnsOf(view.cluster)
-  return [...askersOf(policy, dns, view), ...answerersOf(policy, dns, view)]
-}
+export const dnsFindings = (policy: Policy, view: LintView): readonly Found[] => [
+  ...askersOf(policy, view.dns, view),
+  ...answerersOf(policy, view.dns, view),
+]
 
 function askersOf(policy: Policy, dns: Dns, view: LintView): readonly Found[] {
   // Servers ask those of their node, outside.

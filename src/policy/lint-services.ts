@@ -2,7 +2,6 @@ import { type Address, addressBits, formatAddress, sameAddress } from '../base/a
 import { type Pod, podKey } from '../cluster/pod.ts'
 import type { PolicyPort } from '../cluster/policy-port.ts'
 import type { Service, ServicePort } from '../cluster/service.ts'
-import { dnsOf } from './dns.ts'
 import { type Found, listed, titleOf } from './finding.ts'
 import type { RuleFound } from './lint-rules.ts'
 import type { LintView } from './lint-view.ts'
@@ -53,9 +52,9 @@ export const serviceFindings = (view: LintView): readonly Found[] =>
   })
 
 /** A Service's address on egress (P28); a cache of names on the node has one of its own. */
-export function addressFindings(rule: Rule, { cluster }: LintView): readonly RuleFound[] {
+export function addressFindings(rule: Rule, { cluster, dns }: LintView): readonly RuleFound[] {
   if (rule.direction !== 'egress' || rule.action !== 'allow') return []
-  const { caches } = dnsOf(cluster)
+  const { caches } = dns
   return rule.peers.flatMap((peer, index): readonly RuleFound[] => {
     if (peer.kind !== 'block' || peer.cidr.bits < addressBits(peer.cidr.address.family)) return []
     const { address } = peer.cidr

@@ -1,10 +1,12 @@
 import type { Pod } from '../cluster/pod.ts'
+import { type Dns, dnsOf } from './dns.ts'
 import type { Cluster, Policy } from './model.ts'
 import { isSelectable, selects } from './select.ts'
 
 /** A cluster as the checks ask for it: each question is worked out once. */
 export class LintView {
   readonly cluster: Cluster
+  readonly dns: Dns
   readonly #pods: ReadonlyMap<string, readonly Pod[]>
   readonly #policies: ReadonlyMap<string, readonly Policy[]>
   readonly #subjects = new Map<Policy, readonly Pod[]>()
@@ -12,6 +14,7 @@ export class LintView {
 
   constructor(cluster: Cluster) {
     this.cluster = cluster
+    this.dns = dnsOf(cluster)
     this.#pods = Map.groupBy(cluster.pods, ({ namespace }) => namespace)
     this.#policies = Map.groupBy(cluster.policies, ({ namespace }) => namespace)
   }
