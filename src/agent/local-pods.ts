@@ -4,23 +4,24 @@ import { type Attachment, type KubernetesPod, nameOf } from '../datapath/attachm
 import { addressOf } from '../datapath/wiring.ts'
 import type { LocalPod } from '../policy/compile.ts'
 
-/** A pod interface on record whose addresses are policed. */
+/** A pod interface on record. */
 export type PolicedRecord = {
   /** Of the attachment. */
   readonly name: string
   readonly addresses: readonly Address[]
   /** As the runtime named it; absent: of no Kubernetes pod. */
   readonly pod?: KubernetesPod
+  /** Made before policies were asked for: it was never closed, and may name no pod. */
+  readonly isOlder: boolean
 }
 
 export const policedRecords = (attachments: readonly Attachment[]): readonly PolicedRecord[] =>
-  attachments
-    .filter(({ isPoliced }) => isPoliced)
-    .map((attachment) => ({
-      name: nameOf(attachment),
-      addresses: attachment.ips.map(({ address }) => addressOf(address)),
-      ...(attachment.pod ? { pod: attachment.pod } : {}),
-    }))
+  attachments.map((attachment) => ({
+    name: nameOf(attachment),
+    addresses: attachment.ips.map(({ address }) => addressOf(address)),
+    ...(attachment.pod ? { pod: attachment.pod } : {}),
+    isOlder: attachment.isPoliced !== true,
+  }))
 
 /**
  * Who has this node's addresses: the record says so before the API does, and keeps the pod's last
@@ -51,7 +52,7 @@ export class LocalPods {
 
   /**
    * Binds every record to its pod.
-   * @param podAt tells the pod at an address, where records may name none.
+   * @param podAt tells the pod at an address, for records that name none.
    */
   bind(
     pods: ReadonlyMap<string, Pod>,
@@ -59,23 +60,33 @@ export class LocalPods {
   ): void {
     const there = new Set<string>()
     const waiting: string[] = []
-    for (const { name, addresses, pod: named } of this.#records) {
-      const found = named && pods.get(podKey(named))
-      const isIt = found && (!named.uid || found.uid === undefined || found.uid === named.uid)
-      if (isIt) this.#known.set(name, found)
-      const known = this.#known.get(name)
+    for (const record of this.#records) {
+      const { addresses, pod: named, isOlder } = record
+      const known = this.#knownOf(record, pods)
       if (named && !known) {
-        waiting.push(podKey(named))
+        if (!isOlder) waiting.push(podKey(named))
         continue
       }
       for (const address of addresses) {
+        const pod = known ?? podAt(address)
+        // Of whom nobody knows anything, and who was never closed, nothing is asked.
+        if (isOlder && !pod) continue
         const text = formatAddress(address)
         there.add(text)
-        this.#put(text, address, named ? known : podAt(address))
+        this.#put(text, address, pod)
       }
     }
     for (const text of this.pods.keys()) if (!there.has(text)) this.pods.delete(text)
     this.#waiting = waiting
+  }
+
+  /** The pod that a record names, or its last word; undefined before it is told of. */
+  #knownOf({ name, pod: named }: PolicedRecord, pods: ReadonlyMap<string, Pod>): Pod | undefined {
+    if (!named) return undefined
+    const found = pods.get(podKey(named))
+    const isIt = found && (!named.uid || found.uid === undefined || found.uid === named.uid)
+    if (isIt) this.#known.set(name, found)
+    return this.#known.get(name)
   }
 
   #put(text: string, address: Address, pod: Pod | undefined): void {

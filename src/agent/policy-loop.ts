@@ -1,4 +1,4 @@
-import { type Address, addressBytes, formatAddress, sameAddress } from '../base/address.ts'
+import { type Address, addressBytes, addressKey, formatAddress } from '../base/address.ts'
 import type { Pod } from '../cluster/pod.ts'
 import { type Attachment, nameOf } from '../datapath/attachment.ts'
 import { policedElements, policyTable } from '../datapath/policy-table.ts'
@@ -35,7 +35,7 @@ export type PolicyLoopOptions = SharedOptions & {
   readonly snapshot: Snapshot
   readonly policies: PolicySocket
   readonly filter: FilterSocket
-  /** Records may name no pod, as the source is a folder: then an address tells it. */
+  /** The source is a folder: no record names a pod, and a pod need not say where it runs. */
   readonly isByAddress: boolean
   readonly drift: Drift
   /** Before each run, whether or not anything is known. */
@@ -199,7 +199,7 @@ export class PolicyLoop {
 
   #compile(): Program {
     const { book, snapshot, nodeName } = this.#options
-    this.local.bind(book.pods, this.#options.isByAddress ? this.#podAt : undefined)
+    this.local.bind(book.pods, this.#podAt())
     const { pods, namespaces, policies } = book
     const state: PolicyState = {
       nodeName,
@@ -212,11 +212,15 @@ export class PolicyLoop {
     return compile(state, this.#memo)
   }
 
-  readonly #podAt = (address: Address): Pod | undefined =>
-    [...this.#options.book.pods.values()].find(
-      ({ isDone, isHostNetwork, addresses }) =>
-        !isDone && !isHostNetwork && addresses.some((one) => sameAddress(one, address)),
-    )
+  /** The pods of this node by address; walked through once, if anybody asks. */
+  #podAt(): (address: Address) => Pod | undefined {
+    const { book, nodeName, isByAddress } = this.#options
+    let pods: Map<string, Pod> | undefined
+    return (address) => {
+      pods ??= podsByAddress(book.pods.values(), isByAddress ? undefined : nodeName)
+      return pods.get(addressKey(address))
+    }
+  }
 
   #withRecords(use: (attachments: readonly Attachment[]) => void): void {
     const { dataDir, lock } = this.#options
@@ -256,6 +260,16 @@ export class PolicyLoop {
         this.#damage = 'it was not as it had been left'
     })
   }
+}
+
+/** @param node absent: pods of files, which may say nothing of where they run. */
+function podsByAddress(pods: Iterable<Pod>, node: string | undefined): Map<string, Pod> {
+  const found = new Map<string, Pod>()
+  for (const pod of pods) {
+    if (pod.isDone || pod.isHostNetwork || (node !== undefined && pod.node !== node)) continue
+    for (const address of pod.addresses) found.set(addressKey(address), pod)
+  }
+  return found
 }
 
 const verdictsOf = (address: Address): readonly Element[] =>

@@ -9,6 +9,8 @@ import { type Cluster, type Member, type NodeWish, three, withKubernetes } from 
 import { until } from './running-agent.ts'
 
 export type PodWish = {
+  /** Made before policies were asked for. */
+  readonly isOlder?: boolean
   readonly name: string
   readonly labels?: Readonly<Record<string, string>>
   readonly namespace?: string
@@ -134,7 +136,7 @@ export class PolicedNode {
 
   #ask(
     verb: 'ADD' | 'DEL',
-    { name, namespace = 'shop', address }: PodWish,
+    { name, namespace = 'shop', address, isOlder }: PodWish,
     { uid, netns, waitSeconds }: { uid: string; netns: Netns; waitSeconds: number },
   ): Json {
     const { host, agent } = this.member
@@ -147,7 +149,9 @@ export class PolicedNode {
       type: 'tulle',
       mode: 'routed',
       mtu: 1400,
-      policy: { enforce: true, waitSeconds, runDir: join(agent.folder, 'run') },
+      ...(isOlder
+        ? {}
+        : { policy: { enforce: true, waitSeconds, runDir: join(agent.folder, 'run') } }),
       dataDir: join(agent.folder, 'data'),
       ipam: { type: 'host-local', ranges, dataDir: join(agent.folder, 'data') },
     }

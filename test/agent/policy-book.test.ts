@@ -116,6 +116,7 @@ const record = (name: string, change: Partial<PolicedRecord> = {}): PolicedRecor
   name: `tulle/${name}/eth0`,
   addresses: [addressOf('10.1.0.7'), addressOf('fd00::7')],
   pod: { namespace: 'shop', name, uid: `uid-${name}` },
+  isOlder: false,
   ...change,
 })
 const podsOf = (...pods: readonly Pod[]) => new Map(pods.map((one) => [podKey(one), one]))
@@ -171,6 +172,18 @@ test('a record of no Kubernetes pod is nobody, or who has that address in the ma
   local.bind(podsOf(told), ({ family }) => (family === 4 ? told : undefined))
   t.equal(local.pods.get('10.1.0.7')?.pod, told)
   t.equal(local.pods.get('fd00::7')?.pod, undefined)
+  t.end()
+})
+
+test('a pod from before policies were asked for is whoever has its address; else it is left alone', (t) => {
+  const local = new LocalPods()
+  const { pod: _, ...bare } = record('api', { isOlder: true })
+  local.put([bare])
+  local.bind(podsOf())
+  t.equal(local.pods.size, 0, 'nobody closed it, and nobody knows it')
+  const told = pod('api')
+  local.bind(podsOf(told), ({ family }) => (family === 4 ? told : undefined))
+  t.same([...local.pods], [['10.1.0.7', { address: addressOf('10.1.0.7'), pod: told }]])
   t.end()
 })
 

@@ -71,3 +71,17 @@ test('P41: a pod that the API has not told of is closed until it is', (t) =>
     await talksSoon(peer.netns, address)
     t.ok(await talks(early.netns, peer.addresses[0] ?? ''))
   }))
+
+test('a pod that was there before policies were asked for is judged all the same', (t) =>
+  withPolicedNode(async (node) => {
+    const client = await node.run({ name: 'client', labels: { app: 'client' } })
+    const other = await node.run({ name: 'other' })
+    const api = await node.run({ name: 'api', labels: { app: 'api' }, isOlder: true })
+    const [address = ''] = api.addresses
+    await talksSoon(other.netns, address)
+    await node.put(fromClients)
+    // Nobody tells of its record: the agent comes across it when it looks for others.
+    await node.run({ name: 'newcomer' })
+    await isRefusedSoon(other.netns, address)
+    t.ok(await talks(client.netns, address))
+  }))
