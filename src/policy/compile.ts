@@ -86,8 +86,8 @@ class Parts {
     const changed = new Set([...moved, ...namespaces.map(({ key }) => key)])
     this.#selections.refresh(changed, state.namespaces)
     const subjects = this.#subjectsOf(state)
-    const { profiles, selections } = this.#profiles.settle()
-    if (policies.length > 0) this.#selections.keep(selections)
+    const profiles = this.#profiles.settle()
+    if (policies.length > 0) this.#selections.keep(this.#profiles.selections())
     const before = this.#program
     const next: Program = {
       identities: this.#identities.identities(),

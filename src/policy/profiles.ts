@@ -63,15 +63,16 @@ export class Profiles {
     return profile
   }
 
-  /** Those in use, and what they look at; the others are forgotten. */
-  settle(): { readonly profiles: readonly Profile[]; readonly selections: ReadonlySet<Selection> } {
+  /** Those in use since the last call; the others are forgotten. */
+  settle(): readonly Profile[] {
     for (const key of this.#known.keys()) if (!this.#used.has(key)) this.#known.delete(key)
     this.#used = new Set()
-    const all = [...this.#known.values()]
-    return {
-      profiles: all.map(({ profile }) => profile),
-      selections: new Set(all.flatMap(({ selections }) => [...selections.keys()])),
-    }
+    return [...this.#known.values()].map(({ profile }) => profile)
+  }
+
+  /** What the profiles look at. */
+  selections(): ReadonlySet<Selection> {
+    return new Set([...this.#known.values()].flatMap(({ selections }) => [...selections.keys()]))
   }
 }
 
