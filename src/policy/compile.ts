@@ -7,7 +7,7 @@ import { type Change, takeChanges } from './changes.ts'
 import { compareText } from './matrix.ts'
 import type { Policy } from './model.ts'
 import { PodIdentities } from './pod-identities.ts'
-import { type Applied, Profiles, policyKey, type Select } from './profiles.ts'
+import { type Ask, askOf, Profiles, policyKey, type Select } from './profiles.ts'
 import type { Profile, Program, Subject } from './program.ts'
 import { modeOf, selects } from './select.ts'
 import { Selections } from './selections.ts'
@@ -57,7 +57,7 @@ type Known = {
   readonly pod: Pod
   readonly namespace: Namespace | undefined
   readonly policies: readonly Policy[]
-  readonly applied: readonly Applied[]
+  readonly asks: Readonly<Record<Direction, Ask | undefined>>
 }
 
 class Parts {
@@ -127,10 +127,10 @@ class Parts {
       [...state.local].map(([address, { pod }]) => {
         const subject: { -readonly [Key in Direction]?: string } = {}
         if (!pod) return [address, subject]
-        const applied = this.#appliedTo(address, pod, state)
+        const asks = this.#asksOf(address, pod, state)
         for (const direction of directions) {
-          const profile = this.#profiles.of(direction, applied, pod.ports, select)
-          if (profile) subject[direction] = profile.name
+          const ask = asks[direction]
+          if (ask) subject[direction] = this.#profiles.of(ask, select).name
         }
         return [address, subject]
       }),
@@ -138,18 +138,22 @@ class Parts {
   }
 
   /** A pod on record is policed although it has ended: something of it may still run. */
-  #appliedTo(address: string, pod: Pod, { namespaces }: PolicyState): readonly Applied[] {
+  #asksOf(address: string, pod: Pod, { namespaces }: PolicyState): Known['asks'] {
     const policies = this.#policiesOf.get(pod.namespace) ?? none
     const namespace = namespaces.get(pod.namespace)
     const known = this.#known.get(address)
     if (known?.pod === pod && known.namespace === namespace && known.policies === policies)
-      return known.applied
+      return known.asks
     const living = { ...pod, isDone: false }
     const applied = policies
       .filter(({ subjects }) => selects(subjects, living, { namespaces }))
       .map((policy) => ({ policy, mode: modeOf(policy, { namespaces }) }))
-    this.#known.set(address, { pod, namespace, policies, applied })
-    return applied
+    const asks = {
+      ingress: askOf('ingress', applied, pod.ports),
+      egress: askOf('egress', applied, pod.ports),
+    }
+    this.#known.set(address, { pod, namespace, policies, asks })
+    return asks
   }
 }
 

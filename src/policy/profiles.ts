@@ -16,8 +16,28 @@ export type Applied = { readonly policy: Policy; readonly mode: PolicyMode }
 
 export type Select = (selector: EndpointSelector) => Selection
 
-type Known = {
+/** What a profile is made of: equal for pods of the same policies. */
+export type Ask = {
+  readonly key: string
+  readonly direction: Direction
   readonly applied: readonly Applied[]
+  readonly ownPorts: OwnPorts
+}
+
+/** Of policies in an order that depends on them alone; nothing where they close nothing. */
+export function askOf(
+  direction: Direction,
+  all: readonly Applied[],
+  ports: Pod['ports'],
+): Ask | undefined {
+  const applied = all.filter(({ policy }) => isAbout(policy, direction))
+  if (!applied.some(({ policy }) => isClosing(policy, direction))) return undefined
+  const ownPorts: OwnPorts = direction === 'ingress' ? ownPortsOf(ports, applied) : new Map()
+  return { key: keyOf(direction, applied, ownPorts), direction, applied, ownPorts }
+}
+
+type Known = {
+  readonly ask: Ask
   /** What the profile was made of, and has to be made anew of when it changed. */
   readonly selections: ReadonlyMap<Selection, readonly PodClass[]>
   readonly profile: Profile
@@ -29,25 +49,16 @@ export class Profiles {
   /** Keys that were asked for since the last `settle`. */
   #used = new Set<string>()
 
-  /** Of policies in an order that depends on them alone; nothing where they ask for nothing. */
-  of(
-    direction: Direction,
-    all: readonly Applied[],
-    ports: Pod['ports'],
-    select: Select,
-  ): Profile | undefined {
-    const applied = all.filter(({ policy }) => isAbout(policy, direction))
-    if (!applied.some(({ policy }) => isClosing(policy, direction))) return undefined
-    const ownPorts = direction === 'ingress' ? ownPortsOf(ports, applied) : new Map()
-    const key = keyOf(direction, applied, ownPorts)
+  of(ask: Ask, select: Select): Profile {
+    const { key } = ask
     const known = this.#known.get(key)
-    if (known && (this.#used.has(key) || isValid(known, applied))) {
+    if (known && (this.#used.has(key) || isValid(known, ask))) {
       this.#used.add(key)
       return known.profile
     }
-    const made = makeProfile(direction, key, { applied, ownPorts, select })
+    const made = makeProfile(ask, select)
     const profile = known && sameValue(known.profile, made.profile) ? known.profile : made.profile
-    this.#known.set(key, { ...made, applied, profile })
+    this.#known.set(key, { ask, selections: made.selections, profile })
     this.#used.add(key)
     return profile
   }
@@ -72,10 +83,10 @@ const isClosing = ({ isolates, rules }: Policy, direction: Direction): boolean =
   isolates[direction] ||
   rules.some((rule) => rule.direction === direction && rule.action === 'deny')
 
-function isValid(known: Known, applied: readonly Applied[]): boolean {
-  if (known.applied.some(({ policy }, at) => policy !== applied[at]?.policy)) return false
-  for (const [selection, classes] of known.selections)
-    if (selection.classes !== classes) return false
+function isValid({ ask, selections }: Known, { applied }: Ask): boolean {
+  const isOther = ({ policy }: Applied, at: number): boolean => policy !== applied[at]?.policy
+  if (ask.applied !== applied && ask.applied.some(isOther)) return false
+  for (const [selection, classes] of selections) if (selection.classes !== classes) return false
   return true
 }
 
@@ -107,13 +118,7 @@ export const policyKey = ({ kind, namespace, name, path }: Policy): string =>
 const hexDigits = 12
 const prefixes = { ingress: 'in-', egress: 'out-' } as const satisfies Record<Direction, string>
 
-type Inputs = {
-  readonly applied: readonly Applied[]
-  readonly ownPorts: OwnPorts
-  readonly select: Select
-}
-
-function makeProfile(direction: Direction, key: string, { applied, ownPorts, select }: Inputs) {
+function makeProfile({ key, direction, applied, ownPorts }: Ask, select: Select) {
   const selections = new Map<Selection, readonly PodClass[]>()
   const context: RuleContext = {
     ownPorts,

@@ -5,7 +5,7 @@ import { compareText, livingPods } from './matrix.ts'
 import type { Cluster } from './model.ts'
 import { Partition } from './partition.ts'
 import { nodeIdentity, ownNodeIdentity, type Profile, type Program, type Spans } from './program.ts'
-import { everySpan, intersection, nothing, spansKey } from './spans.ts'
+import { everySpan, intersection, nothing, remembered, spansKey } from './spans.ts'
 import { type Peer, spansToward } from './spans-toward.ts'
 
 /** Who may ask what of whom in the whole cluster, on every port of every protocol. */
@@ -164,14 +164,4 @@ function pairsOf(groups: readonly Grouped[]): readonly (readonly Spans[])[] {
       return both(out[source]?.[target] ?? everySpan, into[target]?.[source] ?? everySpan)
     }),
   )
-}
-
-function remembered(make: (left: Spans, right: Spans) => Spans) {
-  const known = new Map<Spans, Map<Spans, Spans>>()
-  return (left: Spans, right: Spans): Spans => {
-    const row = known.get(left) ?? new Map<Spans, Spans>()
-    const made = row.get(right) ?? make(left, right)
-    known.set(left, row.set(right, made))
-    return made
-  }
 }

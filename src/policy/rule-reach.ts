@@ -14,7 +14,7 @@ import {
   type Span,
   type Spans,
 } from './program.ts'
-import { canonical, covers, isEverything, nothing, spanOf, union } from './spans.ts'
+import { canonical, covers, isEverything, nothing, remembered, spanOf, union } from './spans.ts'
 
 export type RuleContext = {
   /** The classes of pods that a selector means. */
@@ -116,7 +116,7 @@ class Sum {
   readonly blocks: Block[] = []
   readonly world: Block[] = []
   readonly #identities = new Map<Identity, Spans>()
-  readonly #unions = new Map<Spans, Map<Spans, Spans>>()
+  readonly #union = remembered(union)
   readonly #ports = new Map<string, Spans>()
 
   add(identity: Identity, spans: Spans): void {
@@ -138,8 +138,8 @@ class Sum {
     const unless = (outer: Spans, inner: Spans): Spans => (covers(outer, inner) ? nothing : inner)
     const pods = unless(anybody, this.pods)
     const ofPods = union(anybody, pods)
-    const isNews = remembered((spans) => !covers(anybody, spans))
-    const isNewsOfPods = remembered((spans) => !covers(ofPods, spans))
+    const isNews = answered((spans) => !covers(anybody, spans))
+    const isNewsOfPods = answered((spans) => !covers(ofPods, spans))
     const blocks = sweep(this.blocks.filter(({ spans }) => isNews(spans)))
     return {
       ...{ anybody, pods, ownNode: unless(anybody, this.ownNode) },
@@ -155,14 +155,6 @@ class Sum {
     }
   }
 
-  #union(left: Spans, right: Spans): Spans {
-    if (left === right) return left
-    const known = this.#unions.get(left) ?? new Map<Spans, Spans>()
-    const made = known.get(right) ?? union(left, right)
-    this.#unions.set(left, known.set(right, made))
-    return made
-  }
-
   #port(protocol: Transport, number: number): Spans {
     const word = `${protocol}/${number}`
     const spans = this.#ports.get(word) ?? [spanOf(protocol, number)]
@@ -171,7 +163,7 @@ class Sum {
   }
 }
 
-function remembered(ask: (spans: Spans) => boolean): (spans: Spans) => boolean {
+function answered(ask: (spans: Spans) => boolean): (spans: Spans) => boolean {
   const answers = new Map<Spans, boolean>()
   return (spans) => {
     const answer = answers.get(spans) ?? ask(spans)

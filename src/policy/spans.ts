@@ -65,6 +65,19 @@ export const spansKey = (spans: Spans): string =>
     )
     .join(' ')
 
+/** Of many pairs of few spans, each pair once: the same objects give the same object. */
+export function remembered<Made>(make: (left: Spans, right: Spans) => Made) {
+  const known = new Map<Spans, Map<Spans, Made>>()
+  return (left: Spans, right: Spans): Made => {
+    const row = known.get(left) ?? new Map<Spans, Made>()
+    const found = row.get(right)
+    if (found !== undefined) return found
+    const made = make(left, right)
+    known.set(left, row.set(right, made))
+    return made
+  }
+}
+
 type Wanted = (isInLeft: boolean, isInRight: boolean) => boolean
 const either: Wanted = (isInLeft, isInRight) => isInLeft || isInRight
 const both: Wanted = (isInLeft, isInRight) => isInLeft && isInRight

@@ -25,7 +25,7 @@ test('law: what the nodes of both ends enforce is the reference’s verdict', as
     500,
   ))
 
-test('law: what is told as audited is what would not pass if all policies were enforced', async (t) =>
+test('law: audited is what would not pass if all policies were enforced', async (t) =>
   holds(
     t,
     fc.property(pods, policies, fc.boolean(), (all, some, isTriedSpace) => {

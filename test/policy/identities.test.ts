@@ -208,7 +208,7 @@ test('P19 P20 a port’s name is each destination’s own number, and no block h
   t.end()
 })
 
-test('audit: what a policy would refuse passes and is told, by annotation of it or its namespace', (t) => {
+test('audit: what would be refused passes, and is told; by policy or by namespace', (t) => {
   const annotations = { 'tulle.io/policy-mode': 'audit' }
   const inAudit = <Made extends { metadata: object }>(object: Made) => ({
     ...object,

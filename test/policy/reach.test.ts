@@ -1,47 +1,14 @@
 import fc from 'fast-check'
 import { test } from 'tap'
-import { type Family, formatAddress, parseAddress } from '../../src/base/address.ts'
-import { podKey } from '../../src/cluster/pod.ts'
-import { type Endpoint, isOwnNode } from '../../src/policy/endpoint.ts'
 import { fromObjects } from '../../src/policy/from-objects.ts'
-import { type Group, type Reachability, reach } from '../../src/policy/reach.ts'
+import { reach } from '../../src/policy/reach.ts'
 import { includes, spanOf, spansKey } from '../../src/policy/spans.ts'
 import { verdict } from '../../src/policy/verdict.ts'
 import { holds } from '../base/law.ts'
 import { clusterOf, namespace, np, pod } from './objects.ts'
 import { pods, policies, spaces } from './random.ts'
-import { connectionsOf, portOf } from './states.ts'
+import { connectionsOf, isGroupOf, portOf, portOfConnection } from './states.ts'
 import { allowedIn, objectsOf, steps } from './truth.ts'
-
-/** The group of an endpoint, as seen from the other end. */
-function placeOf({ groups }: Reachability, end: Endpoint, other: Endpoint): number {
-  const { family } = end.address
-  const [kind, isMember] = lookOf(end, other)
-  const found = groups.findIndex(
-    (group) => group.kind === kind && group.family === family && group.members.some(isMember),
-  )
-  if (found < 0) throw new Error(`Cannot find ${kind} ${formatAddress(end.address)}`)
-  return found
-}
-
-function lookOf(end: Endpoint, other: Endpoint): [Group['kind'], (member: string) => boolean] {
-  const text = formatAddress(end.address)
-  switch (end.kind) {
-    case 'pod':
-      return ['pods', (member) => member === podKey(end.pod)]
-    case 'node': {
-      const isOwn = other.kind === 'pod' && isOwnNode(other.pod, end)
-      return [isOwn ? 'own-node' : 'other-node', (member) => member === text]
-    }
-    case 'world':
-      return ['world', (member) => isInRange(member, end.address.family, end.address.value)]
-  }
-}
-
-function isInRange(member: string, family: Family, value: bigint): boolean {
-  const [first, last] = member.split('-').map(parseAddress)
-  return first?.family === family && first.value <= value && value <= (last?.value ?? -1n)
-}
 
 test('the truth table holds of what is reached, every step', async (t) => {
   for (const step of steps()) {
@@ -75,12 +42,10 @@ test('law: what is reached is the reference’s verdict', async (t) =>
       return connectionsOf(cluster).every((connection) => {
         const { from, to } = connection
         if (from.kind === 'pod' && to.kind === 'pod' && from.pod === to.pod) return true // P34
-        const { protocol, port } =
-          connection.protocol === 'ICMP'
-            ? portOf('ICMP', 0)
-            : portOf(connection.protocol, connection.port)
-        const row = reached.allowed[placeOf(reached, from, to)]
-        const spans = row?.[placeOf(reached, to, from)] ?? []
+        const { protocol, port } = portOfConnection(connection)
+        const source = reached.groups.findIndex((group) => isGroupOf(group, from, to))
+        const target = reached.groups.findIndex((group) => isGroupOf(group, to, from))
+        const spans = reached.allowed[source]?.[target] ?? []
         return includes(spans, protocol, port) === verdict(cluster, connection).isAllowed
       })
     }),

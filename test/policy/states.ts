@@ -1,12 +1,13 @@
-import { formatAddress, parseAddress } from '../../src/base/address.ts'
+import { type Address, formatAddress, parseAddress } from '../../src/base/address.ts'
 import { podKey } from '../../src/cluster/pod.ts'
 import { transports } from '../../src/cluster/policy-port.ts'
 import { compile, emptyMemo, type Memo, type PolicyState } from '../../src/policy/compile.ts'
-import { type Endpoint, endpointAt, endpointOf } from '../../src/policy/endpoint.ts'
+import { type Endpoint, endpointAt, endpointOf, isOwnNode } from '../../src/policy/endpoint.ts'
 import { type Asked, type Judgement, judge, partyOf } from '../../src/policy/judge.ts'
 import { livingPods } from '../../src/policy/matrix.ts'
 import type { Cluster } from '../../src/policy/model.ts'
 import type { Program } from '../../src/policy/program.ts'
+import type { Group } from '../../src/policy/reach.ts'
 import { protocolNumbers } from '../../src/policy/spans.ts'
 import type { Connection } from '../../src/policy/verdict.ts'
 
@@ -44,12 +45,12 @@ export const portOf = (word: string, port: number): Asked => ({
 
 export function judgeBy(program: Program, connection: Connection): Judgement {
   const { from, to } = connection
-  const asked =
-    connection.protocol === 'ICMP'
-      ? portOf('ICMP', 0)
-      : portOf(connection.protocol, connection.port)
+  const asked = portOfConnection(connection)
   return judge(partyOf(program, from.address), partyOf(program, to.address), asked)
 }
+
+export const portOfConnection = (connection: Connection): Asked =>
+  connection.protocol === 'ICMP' ? portOf('ICMP', 0) : portOf(connection.protocol, connection.port)
 
 /** A connection passes where every node that it crosses lets it. */
 export function passesNodes(programs: readonly Program[], connection: Connection): boolean {
@@ -82,4 +83,25 @@ export const connectionsOf = (cluster: Cluster): readonly Connection[] => {
       .filter((to) => to.address.family === from.address.family)
       .flatMap((to) => asked.map((port): Connection => ({ from, to, ...port }))),
   )
+}
+
+/** Whether a group of a reachability has an endpoint in it, as seen from the other end. */
+export function isGroupOf(group: Group, end: Endpoint, other: Endpoint): boolean {
+  const text = formatAddress(end.address)
+  if (group.family !== end.address.family) return false
+  switch (end.kind) {
+    case 'pod':
+      return group.kind === 'pods' && group.members.includes(podKey(end.pod))
+    case 'node': {
+      const isOwn = other.kind === 'pod' && isOwnNode(other.pod, end)
+      return group.kind === (isOwn ? 'own-node' : 'other-node') && group.members.includes(text)
+    }
+    case 'world':
+      return group.kind === 'world' && group.members.some((range) => isInRange(range, end.address))
+  }
+}
+
+function isInRange(range: string, { family, value }: Address): boolean {
+  const [first, last] = range.split('-').map(parseAddress)
+  return first?.family === family && first.value <= value && value <= (last?.value ?? -1n)
 }
