@@ -155,9 +155,9 @@ const isPod = (view: View, family: Family): readonly Expression[] => [
 ]
 
 /**
- * The identity from word 5 on, where the set's key begins. It comes there by a move of two words, 0 and 1
- * to 4 and 5: nft up to 1.0.6 dies of a rule that looks up what a map gave, and takes word 5 for
- * what was loaded there before, the address. So it prints `ct original ip saddr @in-…`.
+ * The identity from word 5 on, where the set's key begins. It comes there by a move of two words, 0
+ * and 1 to 4 and 5: nft up to 1.0.6 dies of a rule that looks up what a map gave, and so takes word
+ * 5 for what was loaded there before, the address: it prints `ct original ip saddr @in-…`.
  */
 const identityOf = (view: View, family: Family, ports: Ports): readonly Expression[] => [
   ...view.peer(family, 0),

@@ -39,7 +39,7 @@ export class PolicySocket {
   readonly #socket: NetlinkSocket
   readonly #draw: () => number
   #generation: number | undefined
-  /** Number of the ruleset after our own last commit, if nobody came in between. */
+  /** Number of the ruleset in which the table was seen to be, or left, as committed. */
   #ruleset: number | undefined
 
   /** @param chance 0 ≤ chance < 1: draws the first generation where the kernel has none. */
@@ -109,7 +109,10 @@ export class PolicySocket {
   isAsCommitted(program: Program, policed: readonly Element[]): boolean {
     const ruleset = this.#rulesetNumber()
     if (this.#ruleset !== undefined && ruleset === this.#ruleset) return true
-    return this.#hasRules(program) && this.#hasElements(program, policed)
+    const isSo = this.#hasRules(program) && this.#hasElements(program, policed)
+    // Read before the rest: whoever has changed something since has made it another.
+    if (isSo) this.#ruleset = ruleset
+    return isSo
   }
 
   /** What was refused by policy and direction, of the program in force. */

@@ -64,7 +64,7 @@ for (const { protocol, family } of [
           t.equal(await kept[other].hears(), 'still allowed')
           kept[other].say('so are answers')
           t.equal(await kept[speaker].hears(), 'so are answers')
-          // UDP sends nothing again: what was said meanwhile is lost; TCP does until it gets through.
+          // UDP sends nothing again, TCP does until it gets through.
           policies.change(after, before)
           t.not(policies.generation, generation, 'a later generation')
           cut[speaker].say('allowed again')
@@ -76,6 +76,25 @@ for (const { protocol, family } of [
         }
       }),
     )
+
+t.test('a connection bears its generation in the upper 20 bits of its mark', (t) =>
+  withPolicedNode(async (node) => {
+    node.load(letting(b))
+    const { pods, policies, host } = node
+    const [others, ours] = [0x123, (policies.generation ?? 0) * 2 ** 12]
+    node.nft(`table inet others {
+      counter marked { }
+      chain before { type filter hook prerouting priority 0; ct state new ct mark set ${others}; }
+      chain behind { type filter hook postrouting priority 300;
+        ct mark ${ours + others} counter name marked
+      }
+    }`)
+    const kept = await talk(pods.b, pods.a, { protocol: 'udp', address: a.v4, port: 7001 })
+    kept.close()
+    const { stdout } = host.netns.exec(['nft', 'list', 'counter', 'inet', 'others', 'marked'])
+    t.match(stdout, /packets [1-9]/, 'the lower 12 are as somebody else has set them')
+  }),
+)
 
 t.test('what only opens leaves connections alone', (t) =>
   withPolicedNode(async (node) => {
