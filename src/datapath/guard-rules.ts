@@ -1,3 +1,5 @@
+import { addressBytes } from '../base/address.ts'
+import { concat, encodeText } from '../base/bytes.ts'
 import { type Prefix, parsePrefix } from '../base/prefix.ts'
 import {
   type Expression,
@@ -10,8 +12,11 @@ import {
   verdict,
   verdictMap,
 } from '../wire/nft/expression.ts'
-import type { Rule } from '../wire/nft/table.ts'
-import { addressField, isIcmpv6, isIn, isProtocol } from './packet-match.ts'
+import { concatenate, type Element } from '../wire/nft/set.ts'
+import type { Rule, TableName } from '../wire/nft/table.ts'
+import type { Attachment } from './attachment.ts'
+import { addressField, isIcmpv6, isIcmpv6Among, isIn, isProtocol } from './packet-match.ts'
+import { addressOf, macOf } from './wiring.ts'
 
 // A pod sends from its own addresses and its own MAC, or not at all. Rules are built where a table
 // is made, which is once in a node's life: an ADD pays for its own elements alone.
@@ -132,6 +137,33 @@ export const ownAddressRules = (family: 'inet' | 'bridge'): readonly Rule[] => [
   { comment: 'not its own', expressions: [verdict('drop')] },
 ]
 
+/** Neighbour discovery and multicast listeners (RFC 4861, 2710, 3810). */
+const discoveryTypes = [
+  [130, 137],
+  [143, 143],
+] as const
+
+/**
+ * What a routed pod that policies hold for may send besides: they know it by its addresses, so that
+ * by a link-local one it would reach this node past them (P31).
+ */
+export const judgedAddressRules = (): readonly Rule[] => [
+  ...discoveryTypes.map(([first, last]) => ({
+    comment: `link-local ICMPv6 ${first === last ? first : `${first}-${last}`}, from its own MAC`,
+    expressions: [
+      ...isIcmpv6Among(first, last),
+      ...isIn(addressField(6, 'source'), ipv6Prefix('fe80::/10')),
+      ...isOwnMac(),
+      verdict('accept'),
+    ],
+  })),
+  {
+    comment: 'before it has an address (RFC 4862), from its own MAC',
+    expressions: fromOwnMac('::/128'),
+  },
+  { comment: 'not its own', expressions: [verdict('drop')] },
+]
+
 const arpRules = (): readonly Rule[] => [
   {
     comment: 'ARP for its own address, from its own MAC',
@@ -160,3 +192,28 @@ export const ownMacRules = (): readonly Rule[] => [
   { comment: 'from its own MAC', expressions: [...isOwnMac(), verdict('accept')] },
   { comment: 'not its own', expressions: [verdict('drop')] },
 ]
+
+/** Where a routed pod goes on that policies hold for: not every table has it, as it came later. */
+export const judgedChain = 'judged-address'
+export const isJudged = ({ mode, isPoliced, spoofCheck, ips }: Attachment): boolean =>
+  mode === 'routed' && isPoliced === true && spoofCheck && ips.length > 0
+
+const ifnameBytes = 16
+
+/** What the guard knows of a pod. */
+export function guardElements(table: TableName, attachment: Attachment): readonly Element[] {
+  const { link, podMac, ips } = attachment
+  const name = concat([encodeText(link), new Uint8Array(ifnameBytes - link.length)])
+  const mac = macOf(podMac)
+  const besides = isJudged(attachment) ? judgedChain : 'own-address'
+  const check = ips.length > 0 ? besides : 'own-mac'
+  return [
+    ...ips.map(({ address: text }) => {
+      const address = addressOf(text)
+      const key = concatenate([name, mac, addressBytes(address)])
+      return { ...table, set: `source${address.family}`, key }
+    }),
+    { ...table, set: 'mac', key: concatenate([name, mac]) },
+    { ...table, set: 'guarded', key: name, verdict: { jump: check } },
+  ]
+}

@@ -6,7 +6,15 @@ import { type Attachment, nameOf } from './attachment.ts'
 import { isClosing } from './closed.ts'
 import { clusterComment, clusterElements } from './cluster.ts'
 import { type Extras, elementsOfExtras } from './extras.ts'
-import { circleChainOf, elementsOf, inetTable, isIn, ownChainOf, tableQueries } from './ruleset.ts'
+import {
+  circleChainOf,
+  elementsOf,
+  inetTable,
+  isIn,
+  judgedChainOf,
+  ownChainOf,
+  tableQueries,
+} from './ruleset.ts'
 
 /** What one attachment has in our tables: its elements all bear its name as their comment. */
 export type Holding = {
@@ -19,7 +27,11 @@ export type Holding = {
 export const holdingOf = (attachment: Attachment, extras?: Extras): Holding => ({
   name: nameOf(attachment),
   elements: [...elementsOf(attachment), ...(extras ? elementsOfExtras(extras) : [])],
-  chains: [ownChainOf(attachment), extras && circleChainOf(extras)].flatMap((it) => it ?? []),
+  chains: [
+    ownChainOf(attachment),
+    judgedChainOf(attachment),
+    extras && circleChainOf(extras),
+  ].flatMap((it) => it ?? []),
 })
 
 export const holdingOfExtras = (extras: Extras): Holding => ({

@@ -3,6 +3,8 @@ import type { Prefix } from '../base/prefix.ts'
 import {
   type Expression,
   equals,
+  isAtLeast,
+  isAtMost,
   mask,
   meta,
   type PayloadField,
@@ -29,11 +31,22 @@ const IPPROTO_ICMPV6 = 58
 
 /** An ICMPv6 message of this type (RFC 4861 section 4). */
 export const isIcmpv6 = (type: number): readonly Expression[] => [
+  ...icmpv6Type,
+  equals(register(0), Uint8Array.of(type)),
+]
+
+/** Of one of these types. */
+export const isIcmpv6Among = (first: number, last: number): readonly Expression[] => [
+  ...icmpv6Type,
+  isAtLeast(register(0), Uint8Array.of(first)),
+  isAtMost(register(0), Uint8Array.of(last)),
+]
+
+const icmpv6Type: readonly Expression[] = [
   ...isProtocol('ipv6'),
   meta('l4proto', register(0)),
   equals(register(0), Uint8Array.of(IPPROTO_ICMPV6)),
   payload({ base: 'transport', offset: 0, length: 1 }, register(0)),
-  equals(register(0), Uint8Array.of(type)),
 ]
 
 /** Source and destination in the IPv4 (RFC 791) and IPv6 (RFC 8200) headers. */

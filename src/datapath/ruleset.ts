@@ -1,8 +1,6 @@
-import { addressBytes } from '../base/address.ts'
-import { concat, encodeText } from '../base/bytes.ts'
 import type { Query } from '../wire/netlink/message.ts'
 import { newCounter } from '../wire/nft/notice.ts'
-import { concatenate, type Element, type KeyType, newSet } from '../wire/nft/set.ts'
+import { type Element, type KeyType, newSet } from '../wire/nft/set.ts'
 import {
   type BaseChain,
   type ChainName,
@@ -19,7 +17,16 @@ import { closingElements } from './closed.ts'
 import { clusterRules, clusterSets } from './cluster.ts'
 import type { Extras } from './extras.ts'
 import { circleRules, fenceChain, fenceRules, fenceSets, forwardRules } from './fence.ts'
-import { ingressRules, ownAddressRules, ownMacRules, ownNeighbourRules } from './guard-rules.ts'
+import {
+  guardElements,
+  ingressRules,
+  isJudged,
+  judgedAddressRules,
+  judgedChain,
+  ownAddressRules,
+  ownMacRules,
+  ownNeighbourRules,
+} from './guard-rules.ts'
 import {
   hostPortChain,
   hostPortPriority,
@@ -45,7 +52,6 @@ import {
   policySets,
   policyTable,
 } from './policy-table.ts'
-import { addressOf, macOf } from './wiring.ts'
 
 // Three tables. `inet tulle` masquerades, and guards routed pods; `bridge tulle` guards pods on a
 // bridge, whose frames to one another no inet hook sees; `inet tulle-policy` is described in
@@ -225,6 +231,15 @@ export function ownChainOf(
   return chain && { name: chain.name, queries: chainQueries(chain) }
 }
 
+/** What a routed pod may send that policies hold for; undefined for another. */
+export function judgedChainOf(
+  attachment: Attachment,
+): { name: ChainName; queries: readonly Query[]; rules: readonly Rule[] } | undefined {
+  if (!isJudged(attachment)) return undefined
+  const chain = { name: { ...inetTable, chain: judgedChain }, rules: judgedAddressRules() }
+  return { ...chain, queries: chainQueries(chain) }
+}
+
 /** The chain that knows the other pods of an isolated network; undefined where there are none. */
 export function circleChainOf(
   extras: Extras,
@@ -240,9 +255,9 @@ export function circleChainOf(
  * compares.
  */
 export function rulesOf(table: TableName, attachment: Attachment): readonly string[] {
-  const own = isIn(inetTable)(table) ? masqueradeChainOf(table, attachment) : undefined
-  const standing = baseRulesOf(table)
-  return [...standing, ...(own ? ruleNames(own) : [])]
+  const chains = [masqueradeChainOf(inetTable, attachment), judgedChainOf(attachment)]
+  const own = isIn(inetTable)(table) ? chains.flatMap((chain) => chain ?? []) : []
+  return [...baseRulesOf(table), ...own.flatMap(ruleNames)]
 }
 
 /** Those that a table has whoever uses it. */
@@ -251,7 +266,7 @@ export const baseRulesOf = (table: TableName): readonly string[] =>
 
 /** A chain that attachments share, and that goes with the last of them. */
 export const isSharedChain = (chain: string): boolean =>
-  chain.startsWith(masqueradePrefix) || chain.startsWith(circlePrefix)
+  chain.startsWith(masqueradePrefix) || chain.startsWith(circlePrefix) || chain === judgedChain
 
 /** Removes the chain; the kernel refuses (EBUSY) while another attachment's element jumps to it. */
 export const dropChain = (name: ChainName): readonly Query[] => [
@@ -259,31 +274,13 @@ export const dropChain = (name: ChainName): readonly Query[] => [
   deleteChain(name),
 ]
 
-const ifnameBytes = 16
-
 /** What an attachment has in the sets, each element with the attachment's name as its comment. */
 export function elementsOf(attachment: Attachment): readonly Element[] {
   const comment = nameOf(attachment)
+  const guardTable = attachment.mode === 'bridge' ? bridgeTable : inetTable
   return [
     ...closingElements(attachment),
-    ...(attachment.spoofCheck ? guardElements(attachment) : []),
+    ...(attachment.spoofCheck ? guardElements(guardTable, attachment) : []),
     ...masqueradeElements(inetTable, attachment),
   ].map((element) => ({ ...element, comment }))
-}
-
-function guardElements(attachment: Attachment): readonly Element[] {
-  const { link, podMac, ips, mode } = attachment
-  const table = mode === 'bridge' ? bridgeTable : inetTable
-  const name = concat([encodeText(link), new Uint8Array(ifnameBytes - link.length)])
-  const mac = macOf(podMac)
-  const check = ips.length > 0 ? 'own-address' : 'own-mac'
-  return [
-    ...ips.map(({ address: text }) => {
-      const address = addressOf(text)
-      const key = concatenate([name, mac, addressBytes(address)])
-      return { ...table, set: `source${address.family}`, key }
-    }),
-    { ...table, set: 'mac', key: concatenate([name, mac]) },
-    { ...table, set: 'guarded', key: name, verdict: { jump: check } },
-  ]
 }

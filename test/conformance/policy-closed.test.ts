@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import { addedLater, addressesOf, deleted, modes, netconf } from '../support/attachment.ts'
 import type { Json } from '../support/cni.ts'
 import { Flood } from '../support/flood.ts'
+import { emptyIp6Frame, sendFrame } from '../support/frames.ts'
 import { type Host, type Pod, uplink, withHost } from '../support/host.ts'
 import type { Netns } from '../support/netns.ts'
 import { counted, nft, policed, policedConf } from '../support/policed.ts'
@@ -120,6 +121,44 @@ for (const mode of modes) {
     }),
   )
 }
+
+for (const enforce of [false, true])
+  t.test(`a link-local address is ${enforce ? 'no' : 'a'} way past policies to the node`, (t) =>
+    withHost(async (host) => {
+      const { policy } = policedConf(host, 'routed')
+      const conf = netconf(host, {
+        mode: 'routed',
+        families: 'dual',
+        keys: enforce ? { policy } : {},
+      })
+      const left = watchResidue(host, [])
+      const pod = host.pod()
+      const result = await addedLater(pod, conf)
+      // behind everything else that the node asks
+      nft(
+        host.netns,
+        'table inet probe { chain in { type filter hook input priority 300;\n' +
+          'ip6 saddr fe80::4242 counter\n}\n}',
+      )
+      const [hostEnd, podEnd] = result.interfaces ?? []
+      sendFrame(
+        pod.netns,
+        'eth0',
+        emptyIp6Frame({
+          source: 'fe80::4242',
+          target: 'fd00:77::1',
+          sourceMac: podEnd?.mac ?? '',
+          targetMac: hostEnd?.mac ?? '',
+        }),
+      )
+      const listed = host.netns.exec(['nft', 'list', 'table', 'inet', 'probe']).stdout
+      t.match(listed, `counter packets ${enforce ? 0 : 1} `)
+      t.ok(reaches(host.netns, 'fd00:77::2'), 'neighbours find each other')
+      nft(host.netns, 'delete table inet probe')
+      deleted(pod, conf)
+      t.same(left(), [])
+    }),
+  )
 
 /** ADD itself switches on what shows a bridge's frames to the hooks. */
 function expectHooksOff(t: Test, { netns }: Host): void {
