@@ -17,7 +17,7 @@ export type Difference = {
   readonly direction: Direction
   readonly from: readonly EndMember[]
   readonly to: readonly EndMember[]
-  /** "IP protocol 47" for those without names; "any". */
+  /** "IP protocol 0 and the like" for those without names; "any". */
   readonly protocol: string
   readonly firstPort: number
   readonly lastPort: number
@@ -57,6 +57,8 @@ export function compareWithKernel(
   extent: Extent,
 ): Comparison {
   const kernel = distinctionsOf(table)
+  const protocolsOf = (family: Family) =>
+    kernel.protocolsBeside([...transports.keys(), icmp[family]])
   const run: Run = {
     facts,
     kernel,
@@ -64,6 +66,7 @@ export function compareWithKernel(
     isLocal: new Set(facts.localAddresses.map(addressKey)),
     staleMark: staleMark(table),
     unknown: new Set(),
+    protocols: { 4: protocolsOf(4), 6: protocolsOf(6) },
     policies: new Map(),
   }
   const ends = endsOfNode(facts, kernel)
@@ -89,6 +92,7 @@ export function compareWithKernel(
 type Run = KernelRun & {
   readonly facts: NodeFacts
   readonly kernel: Distinctions
+  readonly protocols: Readonly<Record<Family, readonly number[]>>
   readonly policies: Map<End, readonly Policy[]>
 }
 
@@ -120,23 +124,34 @@ const transports = new Map<number, Transport>([
   [17, 'UDP'],
   [132, 'SCTP'],
 ])
-const protocolNames = new Map<number, string>([...transports, [1, 'ICMP'], [58, 'ICMPv6']])
+const icmp = { 4: 1, 6: 58 } as const
+const protocolNames = new Map<number, string>([
+  ...transports,
+  [icmp[4], 'ICMP'],
+  [icmp[6], 'ICMPv6'],
+])
 
 function judgedFlows(pair: Pair, run: Run): readonly Judged[] {
   const { source, target } = pair
   const cluster = clusterFor(pair, run)
-  const ports = startsOf(run.kernel.portsBetween([source.address, target.address]), {
-    asked: intentPorts(cluster, target),
-    end: 65_536,
-  })
-  const protocols = startsOf(run.kernel.protocols, { asked: protocolCuts, end: 256 })
-  return protocols.flatMap((protocol) =>
-    ports.flatMap((firstPort, index) => {
-      const lastPort = (ports[index + 1] ?? 65_536) - 1
+  const { family } = source.address
+  const ends = [source.address, target.address]
+  return run.protocols[family].flatMap((protocol) => {
+    const ports = startsOf([
+      ...run.kernel.portsBetween(ends, protocol),
+      ...intentPorts(cluster, target, transports.get(protocol)),
+    ])
+    return ports.flatMap((firstPort, index) => {
+      const lastPort = (ports[index + 1] ?? portsEnd) - 1
       return judgedFlow({ pair, cluster, protocol, firstPort, lastPort }, run) ?? []
-    }),
-  )
+    })
+  })
 }
+
+const portsEnd = 65_536
+
+const startsOf = (cuts: readonly number[]): readonly number[] =>
+  [...new Set([0, ...cuts])].filter((cut) => cut < portsEnd).sort((left, right) => left - right)
 
 type Flow = Pick<Difference, 'firstPort' | 'lastPort'> & {
   readonly pair: Pair
@@ -165,7 +180,7 @@ function judgedFlow(flow: Flow, run: Run): Judged | undefined {
     direction: directionOf(pair, sides, found.trace),
     from: from.members,
     to: to.members,
-    protocol: protocolNames.get(protocol) ?? `IP protocol ${protocol}`,
+    protocol: protocolNames.get(protocol) ?? `IP protocol ${protocol} and the like`,
     firstPort,
     lastPort,
     family: source.address.family,
@@ -183,17 +198,6 @@ function isOutsideAllowed(cluster: Cluster, connection: Connection): boolean {
   return isPassing(verdict(cluster, { ...connection, to }).egress)
 }
 
-/** Every named protocol by itself. */
-const protocolCuts = [...protocolNames.keys()].flatMap((number) => [number, number + 1])
-
-function startsOf(
-  cuts: ReadonlySet<number>,
-  { asked, end }: { readonly asked: readonly number[]; readonly end: number },
-): readonly number[] {
-  const starts = new Set([0, ...cuts, ...asked])
-  return [...starts].filter((cut) => cut < end).sort((left, right) => left - right)
-}
-
 /** With the policies of the two ends alone: others have no say. */
 function clusterFor({ from, to }: Pair, { facts, policies }: Run): Cluster {
   const of = (end: End): readonly Policy[] => {
@@ -205,10 +209,15 @@ function clusterFor({ from, to }: Pair, { facts, policies }: Run): Cluster {
   return { ...facts.cluster, policies: [...new Set([...of(from), ...of(to)])] }
 }
 
-const intentPorts = ({ policies }: Cluster, target: Endpoint): readonly number[] =>
+const intentPorts = (
+  { policies }: Cluster,
+  target: Endpoint,
+  transport: Transport | undefined,
+): readonly number[] =>
   policies.flatMap(({ rules }) =>
     rules.flatMap(({ ports = [] }) =>
       ports.flatMap((port): readonly number[] => {
+        if (port.protocol !== transport) return []
         if (port.kind === 'range') return [port.first, port.last + 1]
         if (port.kind === 'all' || target.kind !== 'pod') return []
         const declared = target.pod.ports.filter(({ name }) => name === port.name)

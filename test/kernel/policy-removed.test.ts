@@ -153,7 +153,9 @@ for (const row of [
     why: 'a block of addresses outside',
     set: (table: ListedTable) => `${profileOf(table, 'ingress4', '10.244.0.2')}.blocks4.ranges`,
     isGone: () => true,
-    want: '198.51.100.0-198.51.100.63,198.51.100.128-198.51.100.255>shop/db any/0-65535: drops, allows',
+    want:
+      '198.51.100.0-198.51.100.63,198.51.100.128-198.51.100.255>shop/db ' +
+      'any/0-65535: drops, allows',
   },
   {
     why: 'a deny',

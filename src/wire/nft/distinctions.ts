@@ -11,15 +11,22 @@ import { intervalsOf } from './set-index.ts'
 export type Distinctions = {
   /** Where something begins, or has just ended. */
   readonly addresses: Readonly<Record<Family, ReadonlySet<bigint>>>
-  readonly protocols: ReadonlySet<number>
-  /** Of the chains that packets between these addresses can come to. */
-  readonly portsBetween: (ends: readonly Address[]) => ReadonlySet<number>
+  /** One for each of those that are told apart, but for the given ones, which are all there. */
+  readonly protocolsBeside: (given: readonly number[]) => readonly number[]
+  /** Cuts of one protocol's, in the chains that packets between these addresses can come to. */
+  readonly portsBetween: (ends: readonly Address[], protocol: number) => ReadonlySet<number>
   /** Equal for addresses that no rule and no set tells apart. */
   readonly signatureOf: (address: Address) => string
 }
 
 /** A run of values that a rule or an element asks for, both ends in it. */
-type Run = { readonly of: Field['of']; readonly first: bigint; readonly last: bigint }
+type Run = {
+  readonly of: Field['of']
+  readonly first: bigint
+  readonly last: bigint
+  /** Of ports: the protocols that they are asked for together with. */
+  readonly protocols?: Run
+}
 
 /** A part of a set's key that some rule fills with an address. */
 type AddressPart = { readonly set: string; readonly family: Family; readonly boxes: readonly Box[] }
@@ -40,7 +47,7 @@ export function distinctionsOf(table: ListedTable): Distinctions {
   const lookUp = finder(parts)
   return {
     addresses: { 4: cutsOf(tests, 'address4'), 6: cutsOf(tests, 'address6') },
-    protocols: numbers(cutsOf(runs, 'protocol')),
+    protocolsBeside: (given) => protocolsBeside(runs, given),
     portsBetween: portsBetween(table, asked, lookUp),
     signatureOf: (address) =>
       [
@@ -58,6 +65,21 @@ const isIn = ({ of, first, last }: Run, { family, value }: Address): boolean =>
 
 const cutsOf = (runs: readonly Run[], of: Field['of']): ReadonlySet<bigint> =>
   new Set(runs.flatMap((run) => (run.of === of ? [run.first, run.last + 1n] : [])))
+
+/** What every comparison and element says of a protocol. */
+function protocolsBeside(runs: readonly Run[], given: readonly number[]): readonly number[] {
+  const asked = new Map(
+    runs.flatMap((run) => (run.of === 'protocol' ? [[`${run.first} ${run.last}`, run]] : [])),
+  )
+  const kinds = new Map<string, number>()
+  const isAsked = (protocol: number) => (run: Run) => run.first <= protocol && protocol <= run.last
+  for (let protocol = 0; protocol < 256; protocol++) {
+    if (given.includes(protocol)) continue
+    const kind = [...asked.values()].map(isAsked(protocol)).join()
+    if (!kinds.has(kind)) kinds.set(kind, protocol)
+  }
+  return [...given, ...kinds.values()]
+}
 
 const numbers = (cuts: ReadonlySet<bigint>): ReadonlySet<number> => new Set([...cuts].map(Number))
 
@@ -98,7 +120,14 @@ function askedIn(
       const parts = [...holding]
         .map(([place, { of }]) => ({ at: place - expression.from, of }))
         .filter(({ at }) => at >= 0 && at < set.keyBytes)
-      const runs = parts.flatMap(({ at, of }) => spansOf(set, at, of).map(({ run }) => run))
+      const protocol = parts.find(({ of }) => of === 'protocol')
+      const protocols = protocol ? spansOf(set, protocol.at, 'protocol') : []
+      const runs = parts.flatMap(({ at, of }) =>
+        spansOf(set, at, of).map(({ run }, index) => {
+          const beside = of === 'port' ? protocols[index]?.run : undefined
+          return beside ? { ...run, protocols: beside } : run
+        }),
+      )
       return { set, parts, runs }
     }
     default:
@@ -204,12 +233,12 @@ function portsBetween(
   asked: readonly Asked[],
   lookUp: (address: Address) => readonly Found[],
 ): Distinctions['portsBetween'] {
-  const cuts = new Map<string, Set<number>>()
-  for (const { chain, runs } of asked) {
-    const known = cuts.get(chain) ?? new Set<number>()
-    for (const cut of numbers(cutsOf(runs, 'port'))) known.add(cut)
-    cuts.set(chain, known)
-  }
+  const runs = Map.groupBy(
+    asked.flatMap((one) =>
+      one.runs.filter(({ of }) => of === 'port').map((run) => ({ chain: one.chain, run })),
+    ),
+    ({ chain }) => chain,
+  )
   const byAddress = new Set(
     asked.flatMap(({ set, parts }) =>
       set && parts?.some(({ of }) => familyOf(of)) ? [set.name] : [],
@@ -220,24 +249,36 @@ function portsBetween(
     ({ from }) => from,
   )
   const reached = new Map<string, ReadonlySet<number>>()
-  const cutsFrom = (start: string): ReadonlySet<number> => {
-    const known = reached.get(start)
+  const cutsFrom = (start: string, protocol: number): ReadonlySet<number> => {
+    const key = `${protocol} ${start}`
+    const known = reached.get(key)
     if (known) return known
     const seen = new Set([start])
     for (const chain of seen) for (const { to } of jumps.get(chain) ?? []) seen.add(to)
-    const found = new Set([...seen].flatMap((chain) => [...(cuts.get(chain) ?? [])]))
-    reached.set(start, found)
+    const met = [...seen].flatMap((chain) => (runs.get(chain) ?? []).map(({ run }) => run))
+    const found = numbers(cutsOf(met.filter(isOf(protocol)), 'port'))
+    reached.set(key, found)
     return found
   }
   const hooked = chains.filter(({ base }) => base).map(({ name }) => name)
-  return (ends) => {
-    const targets = ends.flatMap((end) =>
-      lookUp(end).flatMap(({ box }) => chainsOf(box.element.verdict)),
-    )
-    const starts = new Set([...hooked, ...targets])
-    return new Set([...starts].flatMap((start) => [...cutsFrom(start)]))
+  const targets = new Map<Address, readonly string[]>()
+  const targetsOf = (end: Address): readonly string[] => {
+    const known = targets.get(end)
+    if (known) return known
+    const found = lookUp(end).flatMap(({ box }) => chainsOf(box.element.verdict))
+    targets.set(end, found)
+    return found
+  }
+  return (ends, protocol) => {
+    const starts = new Set([...hooked, ...ends.flatMap(targetsOf)])
+    return new Set([...starts].flatMap((start) => [...cutsFrom(start, protocol)]))
   }
 }
+
+const isOf =
+  (protocol: number) =>
+  ({ protocols }: Run): boolean =>
+    !protocols || (protocols.first <= protocol && protocol <= protocols.last)
 
 const chainsOf = (verdict: ListedElement['verdict']): readonly string[] =>
   verdict && 'chain' in verdict ? [verdict.chain] : []

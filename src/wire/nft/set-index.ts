@@ -23,8 +23,11 @@ export function indexOf(set: ListedSet): SetIndex {
 type Find = SetIndex['find']
 
 /** Bytes as a text that a Map can have for a key. */
-export const bytesKey = (bytes: Uint8Array, at: number, length: number): string =>
-  String.fromCharCode(...bytes.subarray(at, at + length))
+function bytesKey(bytes: Uint8Array, at: number, length: number): string {
+  let key = ''
+  for (let index = at; index < at + length; index++) key += String.fromCharCode(bytes[index] ?? 0)
+  return key
+}
 
 function hashed({ elements, keyBytes }: ListedSet): Find {
   const byKey = new Map<string, ListedElement>()
