@@ -69,8 +69,7 @@ function plan(only: readonly string[], before: ReadonlySet<string>): readonly St
   if (unit !== undefined) stages.push(tap('unit', unit, ['--jobs=2']))
   for (const [name, files] of folders) stages.push(tap(name, files, ['--jobs=1']))
   if (isNamed('demo')) stages.push(check('demo', 'node', 'scripts/demo.ts', '--json'))
-  if (isNamed('demo'))
-    stages.push(check('demo policy', 'node', 'scripts/demo-policy.ts', '--json'))
+  if (isNamed('demo')) stages.push(check('demo policy', 'node', 'scripts/demo-policy.ts', '--json'))
   if (usesExecutable) stages.push({ name: 'leftovers', run: () => leftovers(before) })
   return stages
 }

@@ -28,7 +28,7 @@ export type ReportLoopOptions = SharedOptions & {
 }
 
 /** resourceVersions by kind, as JSON: what `tulle policy wait` reads. */
-export const policyRevisionAnnotation = 'tulle.io/policy-revision'
+export const policyRevisionAnnotation = 'tulle.dev/policy-revision'
 
 export const degraded = 'TulleDegraded'
 

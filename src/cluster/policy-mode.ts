@@ -5,7 +5,7 @@ export type PolicyMode = (typeof policyModes)[number]
 export const policyModes = ['enforce', 'audit'] as const
 
 /** On a policy, or on a namespace for all its policies that do not say themselves. */
-export const policyModeAnnotation = 'tulle.io/policy-mode'
+export const policyModeAnnotation = 'tulle.dev/policy-mode'
 
 /** A slip is told, and enforces: a policy must not fall silent by it. */
 export function readPolicyMode(metadata: Field): { readonly mode?: PolicyMode } {

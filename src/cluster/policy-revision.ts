@@ -1,7 +1,7 @@
 import { at, fieldOf, isObject, listOf, textOf } from './json-value.ts'
 
 /** On a Node, by its agent: resourceVersions up to which its kernel enforces policies, as JSON. */
-export const policyRevisionAnnotation = 'tulle.io/policy-revision'
+export const policyRevisionAnnotation = 'tulle.dev/policy-revision'
 
 /** By the plural of the kind: `{ "networkpolicies": "12345" }`. */
 export type PolicyRevisions = Readonly<Record<string, string>>

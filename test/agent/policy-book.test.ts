@@ -175,7 +175,7 @@ test('a record of no Kubernetes pod is nobody, or who has that address in the ma
   t.end()
 })
 
-test('a pod from before policies were asked for is whoever has its address; else it is left alone', (t) => {
+test('a pod from before policies is whoever has its address; else it is left alone', (t) => {
   const local = new LocalPods()
   const { pod: _, ...bare } = record('api', { isOlder: true })
   local.put([bare])

@@ -65,7 +65,7 @@ test('a policy is in force, follows labels of pods and namespaces, and ends', (t
     t.match(body, /tulle_policy_convergence_seconds_count [1-9]/)
     t.match(body, /tulle_policy_revision\{kind="NetworkPolicy"\} \d+/)
   }))
-const annotation = 'tulle.io/policy-revision'
+const annotation = 'tulle.dev/policy-revision'
 const sorted = (object: object) => Object.fromEntries(Object.entries(object).sort())
 
 test('what is refused is counted by its policy', (t) =>

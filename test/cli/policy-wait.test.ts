@@ -15,7 +15,7 @@ const narrow = cnp('x/narrow', { endpointSelector: {}, ingress: [{}] })
 function tell({ api }: Live, index: number, revisions?: object | string, ready = 'True'): void {
   const node = nodeObject(index)
   const text = typeof revisions === 'string' ? revisions : JSON.stringify(revisions)
-  const annotations = revisions === undefined ? {} : { 'tulle.io/policy-revision': text }
+  const annotations = revisions === undefined ? {} : { 'tulle.dev/policy-revision': text }
   const conditions = [{ type: 'Ready', status: ready }]
   api.store.put('/nodes', {
     ...node,

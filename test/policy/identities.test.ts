@@ -209,7 +209,7 @@ test('P19 P20 a port’s name is each destination’s own number, and no block h
 })
 
 test('audit: what would be refused passes, and is told; by policy or by namespace', (t) => {
-  const annotations = { 'tulle.io/policy-mode': 'audit' }
+  const annotations = { 'tulle.dev/policy-mode': 'audit' }
   const inAudit = <Made extends { metadata: object }>(object: Made) => ({
     ...object,
     metadata: { ...object.metadata, annotations },
@@ -222,7 +222,7 @@ test('audit: what would be refused passes, and is told; by policy or by namespac
     )
     return `${ingress.why}${ingress.isAudited ? ', audited' : ''}`
   }
-  const enforced = { 'tulle.io/policy-mode': 'enforce' }
+  const enforced = { 'tulle.dev/policy-mode': 'enforce' }
   const saysEnforce = { ...onlyFromA, metadata: { ...onlyFromA.metadata, annotations: enforced } }
   const open = np('x/open', { ingress: [{}] })
   t.equal(told(onlyFromA), 'isolated')
