@@ -17,9 +17,10 @@ export type Probed = {
 /** Flows that can be tried out: TCP, out of a pod that is here, to a pod. */
 type Trial = { readonly connection: Connection & { port: number }; readonly isPassing: boolean }
 
-const patienceMilliseconds = 1_000
+/** A SYN that got lost is sent again after a second. */
+const patienceMilliseconds = 2_500
 /** Each may take as long as that. */
-const probesMax = 30
+const probesMax = 20
 
 /** Real packets on what differs, and on some flows on which kernel and policies agree. */
 export async function probe(
