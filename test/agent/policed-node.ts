@@ -58,7 +58,8 @@ export class Pod {
   }
 
   close(): void {
-    this.#server.kill('SIGKILL')
+    // Its children too: one that serves a connection that was cut hears of no end.
+    if (this.#server.pid !== undefined) process.kill(-this.#server.pid, 'SIGKILL')
     this.netns.close()
   }
 }
@@ -123,6 +124,7 @@ export class PolicedNode {
       ({ address }) => address.split('/')[0] ?? '',
     )
     const server = spawn('nsenter', [`--net=${netns.path}`, 'perl', '-e', echo], {
+      detached: true,
       stdio: ['ignore', 'pipe', 'inherit'],
     })
     const pod = new Pod(wish, netns, addresses, server)

@@ -7,7 +7,6 @@ import {
   isRefusedSoon,
   LiveConnection,
   talks,
-  talksSoon,
   withPolicedNode,
 } from './policed-node.ts'
 import { until } from './running-agent.ts'
