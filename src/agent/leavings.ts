@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { nameOf } from '../datapath/attachment.ts'
 import { type Remains, remainsIn } from '../datapath/gone.ts'
 import { containersAtWork } from '../kernel/cni-calls.ts'
@@ -9,8 +10,10 @@ import { lifeOf, lifeStamp } from '../store/boot.ts'
 import { waitingAtMost } from '../store/database.ts'
 import { delConfOf, pluginFolders } from '../store/del-conf.ts'
 import { LeaseStore } from '../store/lease-store.ts'
+import { defaultConfDir } from '../store/places.ts'
 import { type Records, recordsIn } from '../store/records.ts'
-import type { Leavings } from './collect-loop.ts'
+import type { CollectLoopOptions, Leavings } from './collect-loop.ts'
+import type { AgentConfig } from './config.ts'
 
 /** ADDs go first; whoever looks after pods that are gone comes again. */
 const lockWaitMilliseconds = 100
@@ -94,5 +97,18 @@ export async function runDel(remains: Remains, deletion: Deletion): Promise<void
     if (code === 0) continue
     const said = (stdout || stderr).trim().slice(0, 500)
     throw new Error(`Cannot DEL ${container}/${ifname} by ${conf.type}: ${said}`)
+  }
+}
+
+/** How an agent of this configuration sees gone pods, and takes them away. */
+export function leavingsOf(
+  { dataDir, binDir, conflist }: Pick<AgentConfig, 'dataDir' | 'binDir' | 'conflist'>,
+  at: Omit<Place, 'dataDir'>,
+): Pick<CollectLoopOptions, 'look' | 'del'> {
+  const confDir = conflist === undefined ? defaultConfDir : dirname(conflist)
+  return {
+    look: () => lookForLeavings({ ...at, dataDir }),
+    del: (remains, filed) =>
+      runDel(remains, { executable: process.execPath, dataDir, binDir, confDir, filed }),
   }
 }

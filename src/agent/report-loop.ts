@@ -1,4 +1,5 @@
 import type { FlannelVtep } from '../cluster/node.ts'
+import { policyRevisionAnnotation } from '../cluster/policy-revision.ts'
 import type { KubeClient } from '../kube/client.ts'
 import { EventWriter } from '../kube/event-writer.ts'
 import { type Condition, NodeWriter, networkIsUp } from '../kube/node-writer.ts'
@@ -26,9 +27,6 @@ export type ReportLoopOptions = SharedOptions & {
   /** Of the policies in force; undefined: none are enforced. */
   readonly policyRevisions: () => Revisions | undefined
 }
-
-/** resourceVersions by kind, as JSON: what `tulle policy wait` reads. */
-export const policyRevisionAnnotation = 'tulle.dev/policy-revision'
 
 export const degraded = 'TulleDegraded'
 

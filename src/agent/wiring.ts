@@ -1,4 +1,3 @@
-import { dirname } from 'node:path'
 import type { NodeNews } from '../cluster/node-feed.ts'
 import type { KernelWatch } from '../kernel/event-stream.ts'
 import { FabricSocket } from '../kernel/fabric-socket.ts'
@@ -6,7 +5,6 @@ import { RouteSocket } from '../kernel/route-socket.ts'
 import type { KubeClient } from '../kube/client.ts'
 import type { AgentStatus } from '../serve/agent-status.ts'
 import { AgentMetrics } from '../serve/metrics.ts'
-import { defaultConfDir } from '../store/places.ts'
 import { CollectLoop } from './collect-loop.ts'
 import { Drift } from './drift.ts'
 import { FabricLoop } from './fabric-loop.ts'
@@ -15,7 +13,7 @@ import { HostSide } from './host-side.ts'
 import { listenToKernel } from './kernel-events.ts'
 import { KnownLoop } from './known-loop.ts'
 import { Leases } from './leases.ts'
-import { lookForLeavings, runDel } from './leavings.ts'
+import { leavingsOf } from './leavings.ts'
 import type { Loop, LoopOptions } from './loop.ts'
 import { NodeLoop } from './node-loop.ts'
 import { NodeSourceKeeper } from './node-source.ts'
@@ -243,14 +241,9 @@ export class Agent {
 
   #makeCollect(settings: LoopSettings): CollectLoop {
     const { config, native, log } = this.#parts
-    const { dataDir, binDir, conflist } = config
-    const place = { native, route: this.#route, dataDir }
-    const confDir = conflist === undefined ? defaultConfDir : dirname(conflist)
     return new CollectLoop({
       ...settings,
-      look: () => lookForLeavings(place),
-      del: (remains, filed) =>
-        runDel(remains, { executable: process.execPath, dataDir, binDir, confDir, filed }),
+      ...leavingsOf(config, { native, route: this.#route }),
       onCollected: ({ container, ifname, link }) =>
         log.info({ container, ifname, link }, 'collected what a gone pod left'),
     })
