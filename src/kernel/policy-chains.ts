@@ -139,6 +139,11 @@ function judging(profile: Plain, chain: string, { before, action, passes }: Mann
   const allowing = isIsolated
     ? reachRules({ chain, side: direction, reach: allows }, allowed, passes)
     : []
+  // Where all end in the same, what most are goes first: the rest costs a look-up of routes.
+  const inOrder = (denying: readonly Rule[]): readonly Rule[] =>
+    denying.length === 0 && passes === 'return'
+      ? [...allowing, ...before]
+      : [...before, ...denying, ...allowing]
   const own = { counter: chain, action, direction, policies }
   const last = isIsolated
     ? refusing(own, `not allowed by ${policies.join(', ')}`)
@@ -148,7 +153,7 @@ function judging(profile: Plain, chain: string, { before, action, passes }: Mann
     sets: [...denials.flatMap(({ sets }) => sets), ...allowed],
     chains: [
       ...denials.map((denial) => denial.chain),
-      { chain, rules: [...before, ...denials.flatMap(({ rules }) => rules), ...allowing, ...last] },
+      { chain, rules: [...inOrder(denials.flatMap(({ rules }) => rules)), ...last] },
     ],
   }
 }

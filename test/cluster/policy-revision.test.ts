@@ -1,6 +1,5 @@
 import { test } from 'tap'
 import type { Revisions } from '../../src/agent/policy-book.ts'
-import * as agent from '../../src/agent/report-loop.ts'
 import {
   decodeEnforcingNode,
   hasReached,
@@ -15,7 +14,6 @@ const node = (annotations: object, status?: string) => ({
 const told = (text: string) => decodeEnforcingNode(node({ [policyRevisionAnnotation]: text }))
 
 test('what an agent writes is what is read', async (t) => {
-  t.equal(policyRevisionAnnotation, agent.policyRevisionAnnotation)
   const revisions: Revisions = { NetworkPolicy: '120', CiliumNetworkPolicy: '77' }
   t.same(told(JSON.stringify(revisions)), {
     name: 'a',

@@ -131,22 +131,26 @@ const wholePolicies = 1_000
 /** A whole cluster, from objects to the kernel, and verdicts of the engine that the tools use. */
 function measureWhole(
   folder: string,
-): Pick<PolicyRun, 'wholeMs' | 'wholeChangeMs' | 'verdictsPerSecond'> {
+): Pick<PolicyRun, 'wholeMs' | 'wholePodMs' | 'wholePolicyMs' | 'verdictsPerSecond'> {
   const policies = values.quick ? 100 : wholePolicies
   const wholeMs: number[] = []
-  let wholeChangeMs: readonly number[] = []
+  let wholePodMs: readonly number[] = []
+  let wholePolicyMs: readonly number[] = []
   for (let round = 0; round < (values.quick ? 2 : 5); round++) {
     const node = new BenchNode(join(folder, 'traffic'))
     try {
       const tulle = new Tulle(node.node, spreadWorld(policies, plan.pods))
       wholeMs.push(tulle.loadMilliseconds)
-      if (round === 0) wholeChangeMs = Array.from({ length: plan.changes }, tulle.addPod)
+      if (round === 0) {
+        wholePodMs = Array.from({ length: plan.changes }, tulle.addPod)
+        wholePolicyMs = Array.from({ length: plan.changes }, tulle.addPolicy)
+      }
       tulle.close()
     } finally {
       node.close()
     }
   }
-  return { wholeMs, wholeChangeMs, verdictsPerSecond: measureEngine(policies) }
+  return { wholeMs, wholePodMs, wholePolicyMs, verdictsPerSecond: measureEngine(policies) }
 }
 
 function measureEngine(policies: number): number {

@@ -12,7 +12,7 @@ import {
   loadIptables,
   type Shape,
 } from './iptables.ts'
-import { makePod, onePodWorld, podAddress, policyNumber, port, type World } from './world.ts'
+import { onePodWorld, podAddress, port, type World } from './world.ts'
 
 export const server = { address: '10.1.0.1', link: 'server', port } as const
 const client = { address: '10.1.0.2', link: 'client' } as const
@@ -122,20 +122,19 @@ export class Tulle implements Enforcement {
     new Tulle(node, onePodWorld(policies, pods, { server: server.address, client: client.address }))
 
   addPolicy = (): number => {
-    const number = this.#next++
-    const policy = policyNumber(number)
+    const { state, policyOf } = this.#world
+    const { key, value } = policyOf(this.#next++)
     return timed(() => {
-      this.#world.state.policies.set(`NetworkPolicy shop/policy-${number}`, policy)
+      state.policies.set(key, value)
       this.#commit()
     })
   }
 
-  /** One that the first policy lets in: of a label that is known, at an address that is not. */
   addPod = (): number => {
-    const number = this.#next++
-    const pod = makePod('shop', `pod-${number}`, podAddress(number), { client: '0' })
+    const { state, podOf } = this.#world
+    const { key, value } = podOf(this.#next++)
     return timed(() => {
-      this.#world.state.pods.set(`shop/pod-${number}`, pod)
+      state.pods.set(key, value)
       this.#commit()
     })
   }

@@ -18,8 +18,9 @@ export type PolicyRun = Readonly<{
   changes: readonly Change[]
   /** Compile and load of 1,000 policies, spread over 100 namespaces, each. */
   wholeMs: readonly number[]
-  /** One more pod there. */
-  wholeChangeMs: readonly number[]
+  /** One more pod there, one more policy about this node's pods. */
+  wholePodMs: readonly number[]
+  wholePolicyMs: readonly number[]
   verdictsPerSecond: number
   isQuick: boolean
 }>
@@ -98,7 +99,8 @@ export function targetsOf(run: PolicyRun): readonly Target[] {
   const [none, most] = [ours[0], ours.at(-1)]
   const trip = (none?.tripMs ?? 0) / (most?.tripMs ?? 0)
   const rate = (most?.connectionsPerSecond ?? 0) / (none?.connectionsPerSecond ?? 0)
-  const change = percentile(run.wholeChangeMs, 0.99)
+  const onePod = percentile(run.wholePodMs, 0.99)
+  const onePolicy = percentile(run.wholePolicyMs, 0.99)
   const largest = run.changes.findLast(({ peer }) => peer === 'tulle')
   const policy = percentile(largest?.policyMs ?? [], 0.99)
   const whole = percentile(run.wholeMs, 0.5)
@@ -115,10 +117,14 @@ export function targetsOf(run: PolicyRun): readonly Target[] {
     },
     {
       text: `one pod, ${pods} pods × 1,000 policies, p99`,
-      ...{ limit: '≤ 10 ms', seen: `${formatMs(change)} ms`, isMet: change <= 10 },
+      ...{ limit: '≤ 10 ms', seen: `${formatMs(onePod)} ms`, isMet: onePod <= 10 },
     },
     {
-      text: `one policy, ${pods} pods × ${size} policies, p99`,
+      text: `one policy, ${pods} pods × 1,000 policies, p99`,
+      ...{ limit: '≤ 10 ms', seen: `${formatMs(onePolicy)} ms`, isMet: onePolicy <= 10 },
+    },
+    {
+      text: `one policy, where ${size} are about one pod, p99`,
       ...{ limit: '≤ 10 ms', seen: `${formatMs(policy)} ms`, isMet: policy <= 10 },
     },
     {

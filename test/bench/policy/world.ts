@@ -17,7 +17,12 @@ export type World = Readonly<{
     readonly policies: Map<string, readonly Policy[]>
   }
   policed: readonly Element[]
+  /** One more of each, as this cluster has them. */
+  policyOf: (number: number) => OneMore<readonly Policy[]>
+  podOf: (number: number) => OneMore<Pod>
 }>
+export type OneMore<Value> = Readonly<{ key: string; value: Value }>
+type Growth = Pick<World, 'policyOf' | 'podOf'>
 
 const parsed = (text: string) => {
   const address = parseAddress(text)
@@ -63,6 +68,7 @@ export const policyNumber = (number: number): readonly Policy[] =>
 function worldOf(
   pods: ReadonlyMap<string, Pod>,
   policies: ReadonlyMap<string, readonly Policy[]>,
+  growth: Growth,
 ): World {
   const local = new Map<string, LocalPod>()
   for (const pod of pods.values())
@@ -84,7 +90,7 @@ function worldOf(
     policies: new Map(policies),
     local,
   }
-  return { state, policed }
+  return { state, policed, ...growth }
 }
 
 /**
@@ -108,7 +114,17 @@ export function onePodWorld(
   const some = new Map<string, readonly Policy[]>()
   for (let number = 0; number < policies; number++)
     some.set(`NetworkPolicy shop/policy-${number}`, policyNumber(number))
-  return worldOf(all, some)
+  return worldOf(all, some, {
+    policyOf: (number) => ({
+      key: `NetworkPolicy shop/policy-${number}`,
+      value: policyNumber(number),
+    }),
+    // One that the first policy lets in: of a label that is known, at an address that is not.
+    podOf: (number) => ({
+      key: `shop/pod-${number}`,
+      value: makePod('shop', `pod-${number}`, podAddress(number), { client: '0' }),
+    }),
+  })
 }
 
 /** As clusters are: many namespaces with some applications each, 100 of the pods on this node. */
@@ -122,8 +138,7 @@ export function spreadWorld(policies: number, pods: number): World {
     const labels = { app: `app-${Math.floor(at / spaces) % apps}`, replica: `${at % 3}` }
     all.set(`${where}/${name}`, makePod(where, name, podAddress(at + 256), labels))
   }
-  const some = new Map<string, readonly Policy[]>()
-  for (let number = 0; number < policies; number++) {
+  const policyOf = (number: number): OneMore<readonly Policy[]> => {
     const where = `ns-${number % spaces}`
     const app = `app-${Math.floor(number / spaces) % apps}`
     const peer = `app-${(Math.floor(number / spaces) + 1) % apps}`
@@ -139,9 +154,19 @@ export function spreadWorld(policies: number, pods: number): World {
         { to: [{ namespaceSelector: {} }], ports: [{ port: 53, protocol: 'UDP' }] },
       ],
     }
-    some.set(`NetworkPolicy ${where}/policy-${number}`, makePolicy(where, `policy-${number}`, spec))
+    const name = `policy-${number}`
+    return { key: `NetworkPolicy ${where}/${name}`, value: makePolicy(where, name, spec) }
   }
-  return worldOf(all, some)
+  const some = Array.from({ length: policies }, (_, number) => policyOf(number))
+  // Where this node's pods are: what comes elsewhere changes nothing here.
+  return worldOf(all, new Map(some.map(({ key, value }) => [key, value])), {
+    policyOf: (number) => policyOf(number * spaces),
+    podOf: (number) => {
+      const labels = { app: `app-${number % apps}`, replica: `${number % 3}` }
+      const value = makePod('ns-0', `pod-${number}`, podAddress(number), labels)
+      return { key: `ns-0/pod-${number}`, value }
+    },
+  })
 }
 
 export const addressOf = parsed
