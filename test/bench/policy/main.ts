@@ -10,6 +10,7 @@ import { prepare } from '../../../src/policy/prepare.ts'
 import { run } from '../../support/netns.ts'
 import { Progress } from '../progress.ts'
 import { median } from '../statistics.ts'
+import type { AgentFigures } from './agent.ts'
 import { calico, kubeRouter } from './iptables.ts'
 import { BenchNode, type Enforcement, Iptables, Tulle } from './node.ts'
 import { type Change, formatPolicyRun, isComplete, type PolicyRun, type Traffic } from './report.ts'
@@ -76,8 +77,11 @@ async function main(): Promise<PolicyRun> {
     const changes = stands.map(measureChanges)
     progress.begin('policy: all at once')
     const whole = measureWhole(folder)
+    progress.begin('policy: an agent on the API of such a cluster')
+    const agent = measureAgent()
     progress.close()
-    return { pods: plan.pods, traffic: traffics, changes, ...whole, isQuick: values.quick === true }
+    const isQuick = values.quick === true
+    return { pods: plan.pods, traffic: traffics, changes, ...whole, agent, isQuick }
   } finally {
     for (const { node, enforcement } of stands) {
       enforcement.close()
@@ -151,6 +155,15 @@ function measureWhole(
     }
   }
   return { wholeMs, wholePodMs, wholePolicyMs, verdictsPerSecond: measureEngine(policies) }
+}
+
+/** In a network namespace of its own, which ends with it. */
+function measureAgent(): AgentFigures {
+  const program = fileURLToPath(new URL('agent.ts', import.meta.url))
+  const words = [process.execPath, program, ...(values.quick ? ['--quick'] : [])]
+  const done = run(['unshare', '--net', ...words])
+  if (done.code !== 0) throw new Error(`Cannot measure an agent: ${done.stderr}`)
+  return JSON.parse(done.stdout) as AgentFigures
 }
 
 function measureEngine(policies: number): number {

@@ -1,4 +1,5 @@
 import { type Cell, cell, colourPaint, formatMs, formatTable, plainPaint } from '../table.ts'
+import type { AgentFigures } from './agent.ts'
 
 export type Traffic = Readonly<{
   peer: string
@@ -22,6 +23,7 @@ export type PolicyRun = Readonly<{
   wholePodMs: readonly number[]
   wholePolicyMs: readonly number[]
   verdictsPerSecond: number
+  agent: AgentFigures
   isQuick: boolean
 }>
 
@@ -29,7 +31,6 @@ export type PolicyRun = Readonly<{
 const notMeasured = [
   'kube-network-policies: it asks user space by NFQUEUE, which this kernel’s nf_tables lacks',
   'Calico and kube-router themselves: they want a cluster; their rules’ shape stands for them',
-  'memory of the agent: not a part of this run',
 ]
 
 export const isComplete = ({ traffic }: PolicyRun): boolean =>
@@ -104,6 +105,8 @@ export function targetsOf(run: PolicyRun): readonly Target[] {
   const largest = run.changes.findLast(({ peer }) => peer === 'tulle')
   const policy = percentile(largest?.policyMs ?? [], 0.99)
   const whole = percentile(run.wholeMs, 0.5)
+  const { agent } = run
+  const [told, asked] = [percentile(agent.podMs, 0.99), percentile(agent.policyMs, 0.99)]
   const [size, pods] = [most?.size ?? 0, run.pods].map((count) => count.toLocaleString('en-GB'))
   const times = (value: number): string => `${value.toFixed(2)}×`
   return [
@@ -130,6 +133,20 @@ export function targetsOf(run: PolicyRun): readonly Target[] {
     {
       text: `compile and load, ${pods} pods × 1,000 policies`,
       ...{ limit: '≤ 2,000 ms', seen: `${formatMs(whole)} ms`, isMet: whole <= 2000 },
+    },
+    {
+      text: 'agent there: API event of one pod → kernel, p99',
+      ...{ limit: '≤ 10 ms', seen: `${formatMs(told)} ms`, isMet: told <= 10 },
+    },
+    {
+      text: 'agent there: API event of one policy → kernel, p99',
+      ...{ limit: '≤ 10 ms', seen: `${formatMs(asked)} ms`, isMet: asked <= 10 },
+    },
+    {
+      text: 'agent there: memory, most ever',
+      limit: '≤ 200 MiB',
+      seen: `${Math.round(agent.memory.peak)} MiB (now ${Math.round(agent.memory.now)})`,
+      isMet: agent.memory.peak <= 200,
     },
     {
       text: 'verdicts of the engine a second',
