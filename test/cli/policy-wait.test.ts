@@ -148,7 +148,8 @@ t.test('on a terminal one line tells who is waited for', { skip: !existsSync(scr
     live.put(closed)
     for (let index = 1; index <= 7; index++) tell(live, index)
     const words = [executable, 'policy', 'wait', '--timeout', '1s', '--kubeconfig', live.kubeconfig]
-    const { stdout } = await runLater([script, '-qec', words.join(' '), '/dev/null'])
+    const env = { PATH: process.env.PATH ?? '' }
+    const { stdout } = await runLater([script, '-qec', words.join(' '), '/dev/null'], { env })
     t.match(
       stdout,
       '\r\x1b[K0 of 7 nodes; waiting for node-1, node-2, node-3, node-4, node-5 and 2',
