@@ -137,11 +137,10 @@ test(
                 const found = [...counted(before)]
                   .filter(([handle, packets]) => after.get(handle) !== packets)
                   .map(([handle]) => handle)
-                if (isSent) {
-                  seen.flow.mark = passage.connectionMark
-                  seen.flow.isAnswered ||= seen.isReply
-                  flows.keep(seen.flow)
-                }
+                // Of a connection that stands, a packet changes what it changes, dropped or not.
+                seen.flow.mark = passage.connectionMark
+                seen.flow.isAnswered ||= seen.isReply
+                if (isSent) flows.keep(seen.flow)
                 compared++
                 const story = `${JSON.stringify(one)} ${JSON.stringify(seen)}\n${text}`
                 if (isSent !== (passage.verdict === 'accept'))

@@ -2,7 +2,7 @@ import { test } from 'tap'
 import type { Attachment } from '../../src/datapath/attachment.ts'
 import { type Holding, holdingOf } from '../../src/datapath/holding.ts'
 import { policedElements, policyTable } from '../../src/datapath/policy-table.ts'
-import { inetTable } from '../../src/datapath/ruleset.ts'
+import { inetTable, tables } from '../../src/datapath/ruleset.ts'
 import { healTables } from '../../src/kernel/filter-healing.ts'
 import { FilterSocket } from '../../src/kernel/filter-socket.ts'
 import { PolicySocket } from '../../src/kernel/policy-socket.ts'
@@ -84,10 +84,10 @@ test('the table goes with the last pod, whatever the agent has left in it', asyn
     filter.attach(holding, (fill) => fill([holding]))
     policies.load(known, policedElements(first))
     filter.deleteElements(holdingOf(first).elements)
-    filter.dropEmptyTables()
+    filter.dropEmptyTables(tables)
     t.match(runNft(netns, 'list', 'tables'), 'tulle-policy', 'a pod is still closed by it')
     filter.detach(holding)
     t.strictSame(policed(filter), [])
-    filter.dropEmptyTables()
+    filter.dropEmptyTables(tables)
     t.equal(runNft(netns, 'list', 'tables'), '')
   }))
