@@ -1,3 +1,4 @@
+import { PersistentMap } from '../base/persistent-map.ts'
 import type { Program, Subject } from '../policy/program.ts'
 import type { PlainElement } from '../wire/nft/element-list.ts'
 import type { Verdict } from '../wire/nft/expression.ts'
@@ -54,16 +55,12 @@ const sameVerdict = (one: Verdict | undefined, other: Verdict | undefined): bool
     ? 'goto' in one && 'goto' in other && one.goto === other.goto
     : one === other
 
-/** Every key whose values are not the same. */
+/** Every key whose values are not the same; of what the two maps share nothing is looked into. */
 export function each<T>(
   before: ReadonlyMap<string, T>,
   after: ReadonlyMap<string, T>,
   visit: (key: string, old: T | undefined, now: T | undefined) => void,
 ): void {
-  if (before === after) return
-  for (const [key, old] of before) {
-    const now = after.get(key)
-    if (now !== old) visit(key, old, now)
-  }
-  for (const [key, now] of after) if (!before.has(key)) visit(key, undefined, now)
+  for (const change of PersistentMap.changes(before, after))
+    visit(change.key, change.before, change.after)
 }
