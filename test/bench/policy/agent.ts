@@ -18,7 +18,7 @@ import { apiPort, tulle } from '../nodes/contender.ts'
 import { nodeObject } from '../nodes/fleet.ts'
 import { memoryMiB } from '../nodes/process-figures.ts'
 import { makeUnderlay } from '../nodes/underlay.ts'
-import { podAddress } from './world.ts'
+import { podAddress, spreadSpec } from './world.ts'
 
 export type AgentFigures = Readonly<{
   pods: number
@@ -62,27 +62,12 @@ function podObject(at: number, nodeName: string, app = Math.floor(at / spaces) %
   }
 }
 
-function policyObject(number: number): ApiObject {
-  const [app, peer] = [0, 1].map((step) => `app-${(Math.floor(number / spaces) + step) % apps}`)
-  const ports = [{ port: 8080 }, { port: 8080, protocol: 'UDP' }]
-  return {
-    apiVersion: 'networking.k8s.io/v1',
-    kind: 'NetworkPolicy',
-    metadata: { name: `policy-${number}`, namespace: `ns-${number % spaces}` },
-    spec: {
-      podSelector: { matchLabels: { app } },
-      policyTypes: ['Ingress', 'Egress'],
-      ingress: [
-        { from: [{ podSelector: { matchLabels: { app: peer } } }], ports },
-        { from: [{ ipBlock: { cidr: `172.16.${number % 256}.0/24` } }], ports: [{ port: 443 }] },
-      ],
-      egress: [
-        { to: [{ podSelector: {} }] },
-        { to: [{ namespaceSelector: {} }], ports: [{ port: 53, protocol: 'UDP' }] },
-      ],
-    },
-  }
-}
+const policyObject = (number: number): ApiObject => ({
+  apiVersion: 'networking.k8s.io/v1',
+  kind: 'NetworkPolicy',
+  metadata: { name: `policy-${number}`, namespace: `ns-${number % spaces}` },
+  spec: spreadSpec(number, spaces),
+})
 
 const nodeOf = (at: number): string => (at % localEvery === 0 ? 'tulle' : 'elsewhere')
 

@@ -127,6 +127,23 @@ export function onePodWorld(
   })
 }
 
+/** Of the policies of a namespace each is about one of ten applications. */
+export function spreadSpec(number: number, spaces: number): object {
+  const [app, peer] = [0, 1].map((step) => `app-${(Math.floor(number / spaces) + step) % 10}`)
+  return {
+    podSelector: { matchLabels: { app } },
+    policyTypes: ['Ingress', 'Egress'],
+    ingress: [
+      { from: [{ podSelector: { matchLabels: { app: peer } } }], ports },
+      { from: [{ ipBlock: { cidr: `172.16.${number % 256}.0/24` } }], ports: [{ port: 443 }] },
+    ],
+    egress: [
+      { to: [{ podSelector: {} }] },
+      { to: [{ namespaceSelector: {} }], ports: [{ port: 53, protocol: 'UDP' }] },
+    ],
+  }
+}
+
 /** As clusters are: many namespaces with some applications each, 100 of the pods on this node. */
 export function spreadWorld(policies: number, pods: number): World {
   const spaces = Math.max(1, Math.round(policies / 10))
@@ -140,20 +157,7 @@ export function spreadWorld(policies: number, pods: number): World {
   }
   const policyOf = (number: number): OneMore<readonly Policy[]> => {
     const where = `ns-${number % spaces}`
-    const app = `app-${Math.floor(number / spaces) % apps}`
-    const peer = `app-${(Math.floor(number / spaces) + 1) % apps}`
-    const spec = {
-      podSelector: { matchLabels: { app } },
-      policyTypes: ['Ingress', 'Egress'],
-      ingress: [
-        { from: [{ podSelector: { matchLabels: { app: peer } } }], ports },
-        { from: [{ ipBlock: { cidr: `172.16.${number % 256}.0/24` } }], ports: [{ port: 443 }] },
-      ],
-      egress: [
-        { to: [{ podSelector: {} }] },
-        { to: [{ namespaceSelector: {} }], ports: [{ port: 53, protocol: 'UDP' }] },
-      ],
-    }
+    const spec = spreadSpec(number, spaces)
     const name = `policy-${number}`
     return { key: `NetworkPolicy ${where}/${name}`, value: makePolicy(where, name, spec) }
   }
