@@ -37,7 +37,7 @@ function onceWatching({ api }: Live, then: () => void): void {
   }
 }
 
-t.test('waits for the node that is behind, and no longer', (t) =>
+t.test('P49: waits for the node that is behind, and no longer', (t) =>
   withLive(async (live) => {
     const [policy] = live.put(closed)
     const revision = String(policy?.metadata.resourceVersion)

@@ -127,7 +127,7 @@ for (const family of ['v4', 'v6'] as const) {
     }),
   )
 
-  t.test(`P27, P28, P29: translated ports are judged on client and pod, ${family}`, (t) =>
+  t.test(`P23, P27, P28, P29: translated ports are judged on client and pod, ${family}`, (t) =>
     withPolicedNode(async (node) => {
       const { pods, host } = node
       const client = outside[family]
@@ -214,6 +214,21 @@ for (const family of ['v4', 'v6'] as const) {
         cache.close()
         inPod.close()
       }
+    }),
+  )
+
+  t.test(`P39: datagrams in fragments are judged as a whole, ${family}`, (t) =>
+    withPolicedNode((node) => {
+      const { pods } = node
+      const large = (): boolean =>
+        pods.b.exec(['ping', '-n', '-c', '1', '-W', '1', '-s', '4000', a[family]]).code === 0
+      node.load(isolated({ identities: new Map([[257, whole]]) }))
+      t.ok(large(), 'all of them, where the first one may pass')
+      const of = isolated({ identities: new Map([[257, spans('tcp 80')]]) })
+      node.load(of)
+      const before = node.count(of)
+      t.notOk(large(), 'none, where it may not')
+      t.ok(node.count(of) > before, 'counted')
     }),
   )
 

@@ -132,7 +132,7 @@ async function revoke(t: Test, open: Cluster, closed: Cluster): Promise<void> {
   })
 }
 
-test('D13: a peer that ingress no longer lets in stops at once, a hundred others go on', (t) =>
+test('P36, P38: a peer that ingress lets in no longer stops at once, a hundred others go on', (t) =>
   revoke(t, clusterWith(letIn('guest', 'leaver')), clusterWith(letIn('guest'))))
 
 test('D13: so does a pod whose egress no longer lets it out', (t) =>

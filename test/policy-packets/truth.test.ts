@@ -65,7 +65,7 @@ function addPods(net: PodNet, table: readonly Step[]): void {
       if (!net.pods.has(`${Ns}/${Name}`)) net.addPod(`${Ns}/${Name}`, [IP, v6Of(IP)], [80, 81])
 }
 
-test('the truth table holds for packets, each step a change of the one before', async (t) =>
+test('P40: the truth table holds for packets, SCTP too, each step as a change', async (t) =>
   withPodNet(async (net) => {
     const table = steps()
     t.equal(table.length, 131)
