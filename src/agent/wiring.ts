@@ -110,14 +110,12 @@ export class Agent {
     if (client) this.#report = this.#makeReport(settings, client)
   }
 
-  /** Throws if RBAC does not let the agent work; an API that is silent is waited for. */
-  async checkRights(): Promise<void> {
-    const missing = await this.#source.checkRights()
-    if (missing !== undefined) this.#parts.log.warn(missing)
-  }
-
-  /** Listens first, so that nothing is missed between the first look and the first event. */
-  start(): void {
+  /**
+   * Listens first, so that nothing is missed between the first look and the first event. Nodes are
+   * asked for, without which no route and no policy is written, once RBAC is known to let the agent
+   * work; throws RightsMissing if it does not. A silent API is waited for.
+   */
+  async start(): Promise<void> {
     this.#events = listenToKernel({
       own: this.#own,
       onRoute: (type, body) => {
@@ -135,8 +133,10 @@ export class Agent {
     this.#host.start()
     if (this.#parts.isPackaged) this.#collect.loop.mark()
     this.#selfTest.start()
-    this.#source.open()
     this.#waitForSource()
+    const missing = await this.#source.checkRights()
+    if (missing !== undefined) this.#parts.log.warn(missing)
+    if (!this.#isStopped) this.#source.open()
   }
 
   /** The data path is left as it is. */

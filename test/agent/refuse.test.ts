@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'tap'
+import { tracesOf } from '../../scripts/leftovers.ts'
 import { missingFeatures } from '../../src/agent/preflight.ts'
 import { errno } from '../../src/kernel/refusal.ts'
 import { native } from '../kernel/sockets.ts'
@@ -72,6 +73,7 @@ test('a kernel without VXLAN, and one without nf_tables', async (t) => {
 })
 
 test('RBAC that lacks a rule: the rule is told', async (t) => {
+  const before = await tracesOf()
   const api = new ApiServer()
   api.faults.denied.add('watch nodes')
   const folder = mkdtempSync(join(tmpdir(), 'tt-refuse-'))
@@ -87,7 +89,7 @@ test('RBAC that lacks a rule: the rule is told', async (t) => {
       JSON.stringify({ 'current-context': name, clusters, contexts, users }),
     )
     const words = ['--kubeconfig', kubeconfig, '--run-dir', folder, '--state-dir', folder]
-    // In this namespace, as the stand-in is; it ends before it knows a node, so nothing is done.
+    // In this namespace, as the stand-in is: nothing is written before its rights are known.
     const { code, stdout } = await runLater(
       [executable, 'agent', '--node-name', 'a', '--conflist', '', '--metrics', '', ...words].concat(
         ['--data-dir', folder],
@@ -98,6 +100,10 @@ test('RBAC that lacks a rule: the rule is told', async (t) => {
     t.match(
       stdout,
       /Cannot start. Not allowed: .*resources: \[\\"nodes\\"\], verbs: \[\\"watch\\"\]/,
+    )
+    t.same(
+      [...(await tracesOf())].filter((trace) => !before.has(trace)),
+      [],
     )
   } finally {
     await api.stop()

@@ -103,18 +103,19 @@ export class RunningAgent {
     })
   }
 
-  /** Exit code, or the signal that ended it. */
   async end(signal: NodeJS.Signals): Promise<number | NodeJS.Signals | null> {
+    this.#process?.kill(signal)
+    return this.ended()
+  }
+
+  /** Exit code, or the signal that ended it: of itself, or by `end`. */
+  async ended(): Promise<number | NodeJS.Signals | null> {
     const child = this.#process
-    if (!child) return null
-    const ended = new Promise<number | NodeJS.Signals | null>((resolve) => {
-      if (child.exitCode !== null || child.signalCode !== null)
-        resolve(child.exitCode ?? child.signalCode)
-      else child.once('exit', (code, by) => resolve(code ?? by))
-    })
-    child.kill(signal)
     this.#process = undefined
-    return ended
+    if (!child) return null
+    if (child.exitCode !== null || child.signalCode !== null)
+      return child.exitCode ?? child.signalCode
+    return new Promise((resolve) => child.once('exit', (code, by) => resolve(code ?? by)))
   }
 
   async close(): Promise<void> {
