@@ -1,9 +1,10 @@
 import { type Address, parseAddress } from '../base/address.ts'
-import { networkOf, type Prefix, parsePrefix, samePrefix } from '../base/prefix.ts'
+import type { Prefix } from '../base/prefix.ts'
 import { type RouteMode, routeModes } from '../cluster/node.ts'
 import { isNodeName } from '../cluster/node-name.ts'
 import type { GuardedPorts } from '../datapath/node-port-guard.ts'
 import { defaultConfDir, defaultDataDir } from '../store/places.ts'
+import { readNetworks } from './networks-key.ts'
 import { nodePortGuardAccepted, readNodePortGuard } from './node-port-guard-key.ts'
 
 // The keys of agent.yaml, which are the flags of `tulle agent` as well: "clusterCIDRs" is
@@ -234,13 +235,8 @@ function readPath(value: unknown): { readonly value: string } | undefined {
 }
 
 function readPrefixes(value: unknown): { readonly value: readonly Prefix[] } | undefined {
-  const texts: unknown = typeof value === 'string' ? value.split(',') : value
-  if (!Array.isArray(texts)) return undefined
-  const read = texts.map((text: unknown) => parsePrefix(typeof text === 'string' ? text : ''))
-  const good = read.flatMap((prefix) =>
-    prefix && samePrefix(prefix, networkOf(prefix)) ? [prefix] : [],
-  )
-  return good.length === read.length ? { value: good } : undefined
+  const read = readNetworks(typeof value === 'string' ? value.split(',') : value)
+  return read && { value: read }
 }
 
 /** "127.0.0.1:9476", "[::1]:9476" */

@@ -1,6 +1,7 @@
-import { networkOf, type Prefix, parsePrefix, samePrefix } from '../base/prefix.ts'
 import { fieldOf, isObject } from '../cluster/json-value.ts'
-import { type GuardedPorts, transportNumbers } from '../datapath/node-port-guard.ts'
+import { portMax, transportNumbers } from '../cluster/policy-port.ts'
+import type { GuardedPorts } from '../datapath/node-port-guard.ts'
+import { readNetworks } from './networks-key.ts'
 
 /**
  * As YAML has it, a list of `{ ports: "30000-32767", protocol: TCP, from: [10.0.0.0/8] }`; as a
@@ -22,7 +23,6 @@ export const nodePortGuardAccepted =
 
 /** A person writes it. */
 const entriesMax = 1000
-const portMax = 65_535
 
 function entriesOf(text: string): readonly unknown[] {
   if (text.trim() === '') return []
@@ -37,7 +37,7 @@ function entriesOf(text: string): readonly unknown[] {
 function readEntry(entry: unknown): readonly GuardedPorts[] | undefined {
   const isKnown = isObject(entry) && Object.keys(entry).every((key) => fields.includes(key))
   const range = isKnown ? readPorts(fieldOf(entry, 'ports')) : undefined
-  const from = isKnown ? readFrom(fieldOf(entry, 'from')) : undefined
+  const from = isKnown ? readNetworks(fieldOf(entry, 'from')) : undefined
   const protocols = isKnown ? readProtocols(fieldOf(entry, 'protocol')) : undefined
   if (!range || !from || !protocols) return undefined
   return protocols.map((protocol) => ({ ...range, protocol, from }))
@@ -54,13 +54,4 @@ function readProtocols(value: unknown): readonly number[] | undefined {
   if (value === undefined) return Object.values(transportNumbers)
   const number = typeof value === 'string' ? fieldOf(transportNumbers, value) : undefined
   return typeof number === 'number' ? [number] : undefined
-}
-
-function readFrom(value: unknown): readonly Prefix[] | undefined {
-  if (!Array.isArray(value)) return undefined
-  const read = value.map((text: unknown) => parsePrefix(typeof text === 'string' ? text : ''))
-  const good = read.flatMap((prefix) =>
-    prefix && samePrefix(prefix, networkOf(prefix)) ? [prefix] : [],
-  )
-  return good.length === read.length ? good : undefined
 }

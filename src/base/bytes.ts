@@ -119,6 +119,10 @@ export class Reader {
   }
 }
 
+/** Four bytes as the kernel keeps a number, a mark say; all hosts here are little-endian. */
+export const hostOrder = (value: number): Uint8Array =>
+  Uint8Array.of(value, value >>> 8, value >>> 16, value >>> 24)
+
 /** Little-endian; zeros behind the end. Code that runs once is slow by the number of its calls. */
 export const u16At = (bytes: Uint8Array, at: number): number =>
   (bytes[at] ?? 0) | ((bytes[at + 1] ?? 0) << 8)

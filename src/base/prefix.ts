@@ -57,6 +57,9 @@ export function comparePrefixes(left: Prefix, right: Prefix): number {
   return left.bits - right.bits
 }
 
+/** Without bits beyond its length: not 10.1.0.0/8. */
+export const isNetwork = (prefix: Prefix): boolean => samePrefix(prefix, networkOf(prefix))
+
 export const samePrefix = (left: Prefix, right: Prefix): boolean =>
   left.address.family === right.address.family &&
   left.address.value === right.address.value &&

@@ -1,3 +1,4 @@
+import { listed } from '../base/listed.ts'
 import type { PeerStatus } from '../serve/agent-status.ts'
 import { askAgent, socketOption } from './agent-client.ts'
 import { type Command, type Desk, jsonOption } from './command.ts'
@@ -94,9 +95,3 @@ function print(desk: Desk, { rows, view, absent }: Shown): void {
   if (absent !== undefined)
     desk.print(`\nNo agent answers (${absent}), so nobody tells what is wanted.\n`)
 }
-
-const shownMax = 10
-const listed = (entries: readonly string[]): string =>
-  entries.length <= shownMax
-    ? entries.join(', ')
-    : `${entries.slice(0, shownMax).join(', ')} and ${entries.length - shownMax} more`

@@ -1,5 +1,5 @@
 import { type Address, parseAddress } from '../base/address.ts'
-import { networkOf, type Prefix, parsePrefix, samePrefix } from '../base/prefix.ts'
+import { isNetwork, type Prefix, parsePrefix } from '../base/prefix.ts'
 import { isObject, type JsonObject, listOf, shown } from './json-value.ts'
 import { type ClusterNode, type RouteMode, routeModes } from './node.ts'
 import { isNodeName } from './node-name.ts'
@@ -94,7 +94,7 @@ function readAddress(value: unknown, path: string, wrong: Wrong): Address | unde
 function readPrefix(value: unknown, path: string, wrong: Wrong): Prefix | undefined {
   const prefix = typeof value === 'string' ? parsePrefix(value) : undefined
   if (prefix === undefined) return wrong(path, value, 'a prefix as in "10.244.1.0/24"')
-  if (samePrefix(prefix, networkOf(prefix))) return prefix
+  if (isNetwork(prefix)) return prefix
   return wrong(path, value, 'a prefix without bits beyond its length')
 }
 

@@ -1,6 +1,8 @@
 /** What a policy's ports may name. ICMP and the rest are reached by rules without ports alone. */
 export const transports = ['TCP', 'UDP', 'SCTP'] as const
 export type Transport = (typeof transports)[number]
+/** IANA's protocol numbers. */
+export const transportNumbers: Readonly<Record<Transport, number>> = { TCP: 6, UDP: 17, SCTP: 132 }
 
 /** Destination ports of one protocol (P18). */
 export type PolicyPort = { readonly protocol: Transport } & (

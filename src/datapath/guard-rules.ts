@@ -1,5 +1,4 @@
 import { addressBytes } from '../base/address.ts'
-import { concat, encodeText } from '../base/bytes.ts'
 import { type Prefix, parsePrefix } from '../base/prefix.ts'
 import {
   type Expression,
@@ -15,7 +14,16 @@ import {
 import { concatenate, type Element } from '../wire/nft/set.ts'
 import type { Rule, TableName } from '../wire/nft/table.ts'
 import type { Attachment } from './attachment.ts'
-import { addressField, isIcmpv6, isIcmpv6Among, isIn, isProtocol } from './packet-match.ts'
+import {
+  addressField,
+  discoveryTypes,
+  ifnameBytes,
+  isIcmpv6,
+  isIcmpv6Among,
+  isIn,
+  isProtocol,
+  nameOfTypes,
+} from './packet-match.ts'
 import { addressOf, macOf } from './wiring.ts'
 
 // A pod sends from its own addresses and its own MAC, or not at all. Rules are built where a table
@@ -137,21 +145,15 @@ export const ownAddressRules = (family: 'inet' | 'bridge'): readonly Rule[] => [
   { comment: 'not its own', expressions: [verdict('drop')] },
 ]
 
-/** Neighbour discovery and multicast listeners (RFC 4861, 2710, 3810). */
-const discoveryTypes = [
-  [130, 137],
-  [143, 143],
-] as const
-
 /**
  * What a routed pod that policies hold for may send besides: they know it by its addresses, so that
  * by a link-local one it would reach this node past them (P31).
  */
 export const judgedAddressRules = (): readonly Rule[] => [
-  ...discoveryTypes.map(([first, last]) => ({
-    comment: `link-local ICMPv6 ${first === last ? first : `${first}-${last}`}, from its own MAC`,
+  ...discoveryTypes.map((types) => ({
+    comment: `link-local ${nameOfTypes(types)}, from its own MAC`,
     expressions: [
-      ...isIcmpv6Among(first, last),
+      ...isIcmpv6Among(...types),
       ...isIn(addressField(6, 'source'), ipv6Prefix('fe80::/10')),
       ...isOwnMac(),
       verdict('accept'),
@@ -198,12 +200,10 @@ export const judgedChain = 'judged-address'
 export const isJudged = ({ mode, isPoliced, spoofCheck, ips }: Attachment): boolean =>
   mode === 'routed' && isPoliced === true && spoofCheck && ips.length > 0
 
-const ifnameBytes = 16
-
 /** What the guard knows of a pod. */
 export function guardElements(table: TableName, attachment: Attachment): readonly Element[] {
   const { link, podMac, ips } = attachment
-  const name = concat([encodeText(link), new Uint8Array(ifnameBytes - link.length)])
+  const name = ifnameBytes(link)
   const mac = macOf(podMac)
   const besides = isJudged(attachment) ? judgedChain : 'own-address'
   const check = ips.length > 0 ? besides : 'own-mac'

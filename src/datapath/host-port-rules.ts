@@ -3,10 +3,8 @@ import {
   connectionLabels,
   dataMap,
   destinationNat,
-  destinationType,
   differs,
   type Expression,
-  equals,
   immediate,
   labelConnection,
   lookup,
@@ -19,8 +17,15 @@ import {
 } from '../wire/nft/expression.ts'
 import type { KeyType } from '../wire/nft/set.ts'
 import type { Rule } from '../wire/nft/table.ts'
-import { hostPortSets, ifnameBytes } from './host-ports.ts'
-import { addressField, isFamily, isIn } from './packet-match.ts'
+import { hostPortSets } from './host-ports.ts'
+import {
+  addressField,
+  destinationPort,
+  ifnameBytes,
+  isFamily,
+  isIn,
+  isThisNode,
+} from './packet-match.ts'
 
 // Ports of the host that lead to pods. Rules are the same for any number of ports: one look-up in a
 // map. nat chains see the first packet of a connection alone.
@@ -48,17 +53,11 @@ export const hostPortSetShapes = families.flatMap((family) => {
  */
 export const hostPortPriority = -90
 
-const RTN_LOCAL = 2
-
 /** Only what is sent to an address of this host is translated (CVE-2025-67499). */
 export const toHostRules = (): readonly Rule[] => [
   {
     comment: 'to an address of this host',
-    expressions: [
-      destinationType(register(0)),
-      equals(register(0), Uint8Array.of(RTN_LOCAL, 0, 0, 0)),
-      verdict({ jump: hostPortChain }),
-    ],
+    expressions: [...isThisNode('destination'), verdict({ jump: hostPortChain })],
   },
 ]
 
@@ -69,7 +68,6 @@ export const toHostRules = (): readonly Rule[] => [
 const label = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x80)
 const free = register(8)
 
-const destinationPort = { base: 'transport', offset: 2, length: 2 } as const
 const wordsOf = (family: Family): number => (family === 4 ? 1 : 4)
 
 /** Protocol and port are loaded from this register on, and sought with what is before them. */

@@ -6,9 +6,10 @@ import {
   formatAddress,
   sameAddress,
 } from '../base/address.ts'
-import { concat, encodeText, Reader, Writer } from '../base/bytes.ts'
+import { Reader, Writer } from '../base/bytes.ts'
 import { concatenate, type Element } from '../wire/nft/set.ts'
 import type { Extras } from './extras.ts'
+import { ifnameBytes } from './packet-match.ts'
 import { addressOf } from './wiring.ts'
 
 /** One port of the host that leads to a port of the pod. */
@@ -148,12 +149,6 @@ export function hostPortElements(extras: Extras): readonly Element[] {
       return [itself, { ...table, set: hostPortSets.returning(pod.family), key }]
     }),
   ]
-}
-
-const IFNAMSIZ = 16
-export function ifnameBytes(name: string): Uint8Array {
-  const text = encodeText(name)
-  return concat([text, new Uint8Array(IFNAMSIZ - text.length)])
 }
 
 /** What an element of the maps stands for, as `formatForward` says it. */

@@ -1,8 +1,8 @@
-import { concat, encodeText } from '../base/bytes.ts'
 import { concatenate, type Element } from '../wire/nft/set.ts'
 import type { TableName } from '../wire/nft/table.ts'
 import { type Extras, gateOf } from './extras.ts'
 import { digestOf } from './identity.ts'
+import { ifnameBytes } from './packet-match.ts'
 
 /** `same-bridge`: no other network's pods; `isolated`: no pods at all. */
 export type IsolationPolicy = 'same-bridge' | 'isolated'
@@ -14,12 +14,6 @@ export type Isolation = {
 }
 
 const table: TableName = { family: 'inet', table: 'tulle' }
-const ifnameBytes = 16
-
-const nameBytes = (name: string): Uint8Array => {
-  const bytes = encodeText(name)
-  return concat([bytes, new Uint8Array(ifnameBytes - bytes.length)])
-}
 
 export const circlePrefix = 'circle-'
 
@@ -46,7 +40,7 @@ export function circleOf({
 export function isolationElements(extras: Extras): readonly Element[] {
   const gate = gateOf(extras)
   if (extras.isolation === null || gate === null) return []
-  const key = nameBytes(gate)
+  const key = ifnameBytes(gate)
   const circle = circleOf(extras)
   const elements: readonly Element[] = [
     { ...table, set: 'fenced', key },

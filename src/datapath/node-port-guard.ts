@@ -5,17 +5,15 @@ import type { Query } from '../wire/netlink/message.ts'
 import { connection, directions } from '../wire/nft/connection.ts'
 import { newElements, type PlainElement } from '../wire/nft/element-list.ts'
 import {
-  destinationType,
   type Expression,
   equals,
   lookup,
   meta,
   payload,
   register,
-  sourceType,
   verdict,
 } from '../wire/nft/expression.ts'
-import { count, limit, log, newCounter } from '../wire/nft/notice.ts'
+import { newCounter } from '../wire/nft/notice.ts'
 import { concatenate, type NewSet, newSet } from '../wire/nft/set.ts'
 import {
   type BaseChain,
@@ -27,15 +25,12 @@ import {
   type Rule,
   type TableName,
 } from '../wire/nft/table.ts'
-import { addressField, isFamily } from './packet-match.ts'
-import { logGroup } from './policy-table.ts'
+import { addressField, destinationPort, isFamily, isThisNode } from './packet-match.ts'
+import { dropping } from './policy-table.ts'
 
 // What policies can't see: a NodePort is translated before any of their hooks, and the node's own
 // programs are no pods. So this is a table of its own, asked before DNAT; it stands and falls with
 // the configuration, where inet tulle-policy goes with the last pod.
-
-/** IP protocol numbers of what Services speak. */
-export const transportNumbers = { TCP: 6, UDP: 17, SCTP: 132 } as const
 
 /** Ports of the node that only these clients reach; none: nobody but the node itself. */
 export type GuardedPorts = {
@@ -151,15 +146,8 @@ const clientElements = (
 
 const portBytes = (port: number): Uint8Array => Uint8Array.of(port >>> 8, port)
 
-/** RTN_LOCAL (linux/rtnetlink.h) in host order. */
-const local = Uint8Array.of(2, 0, 0, 0)
-const loggedPerSecond = 10
-const loggedAtOnce = 20
-const loggedBytes = 128
-
 /** What every packet that comes in is asked; replies of connections that the node began pass. */
 export function nodePortRules(): readonly Rule[] {
-  const isForNode = [destinationType(register(0)), equals(register(0), local)]
   return [
     {
       comment: 'an answer to what was begun here',
@@ -171,7 +159,7 @@ export function nodePortRules(): readonly Rule[] {
     },
     {
       comment: 'from this node',
-      expressions: [sourceType(register(0)), equals(register(0), local), verdict('return')],
+      expressions: [...isThisNode('source'), verdict('return')],
     },
     ...families.map((family) => ({
       comment: `IPv${family} clients of guarded ports`,
@@ -183,26 +171,16 @@ export function nodePortRules(): readonly Rule[] {
         verdict('return'),
       ],
     })),
-    {
-      comment: 'told to NFLOG',
-      expressions: [
-        ...isForNode,
-        ...isGuarded(),
-        limit(loggedPerSecond, loggedAtOnce),
-        log('tulle deny node-port ', { group: logGroup, packetBytes: loggedBytes }),
-      ],
-    },
-    {
-      comment: 'nobody else reaches guarded ports',
-      expressions: [...isForNode, ...isGuarded(), count(nodePortCounter), verdict('drop')],
-    },
+    ...dropping('nobody else reaches guarded ports', {
+      counter: nodePortCounter,
+      prefix: 'tulle deny node-port',
+      which: [...isThisNode('destination'), ...portInto(0), lookup('guarded', register(0))],
+    }),
   ]
 }
-
-const isGuarded = (): readonly Expression[] => [...portInto(0), lookup('guarded', register(0))]
 
 /** Protocol and destination port, into two registers from this one on. */
 const portInto = (word: number): readonly Expression[] => [
   meta('l4proto', register(word)),
-  payload({ base: 'transport', offset: 2, length: 2 }, register(word + 1)),
+  payload(destinationPort, register(word + 1)),
 ]

@@ -1,6 +1,8 @@
 import { addressBytes } from '../base/address.ts'
+import { concat, encodeText, hostOrder } from '../base/bytes.ts'
 import type { Prefix } from '../base/prefix.ts'
 import {
+  destinationType,
   type Expression,
   equals,
   isAtLeast,
@@ -10,7 +12,9 @@ import {
   type PayloadField,
   payload,
   register,
+  sourceType,
 } from '../wire/nft/expression.ts'
+import { RTN_LOCAL } from '../wire/rtnl/route.ts'
 
 /** EtherTypes, as `meta protocol` loads them (linux/if_ether.h). */
 const etherTypes = { ipv4: [0x08, 0x00], ipv6: [0x86, 0xdd], arp: [0x08, 0x06] } as const
@@ -54,6 +58,33 @@ export const addressField = (family: 4 | 6, end: 'source' | 'destination'): Payl
   const length = family === 4 ? 4 : 16
   const source = family === 4 ? 12 : 8
   return { base: 'network', offset: end === 'source' ? source : source + length, length }
+}
+
+/** Of TCP, UDP, SCTP. */
+export const destinationPort: PayloadField = { base: 'transport', offset: 2, length: 2 }
+
+/** The packet's address is one of this host's, as its routing tables have it. */
+export const isThisNode = (end: 'source' | 'destination'): readonly Expression[] => [
+  end === 'source' ? sourceType(register(0)) : destinationType(register(0)),
+  equals(register(0), hostOrder(RTN_LOCAL)),
+]
+
+/** Types of ICMPv6: neighbour discovery and multicast listeners (RFC 4861, 2710, 3810). */
+export const discoveryTypes: readonly (readonly [first: number, last: number])[] = [
+  [130, 137],
+  [143, 143],
+]
+
+/** For comments of rules. */
+export const nameOfTypes = ([first, last]: readonly [number, number]): string =>
+  first === last ? `ICMPv6 ${first}` : `ICMPv6 ${first}-${last}`
+
+const IFNAMSIZ = 16 // linux/if.h
+
+/** A link's name as rules load and sets keep it. */
+export function ifnameBytes(name: string): Uint8Array {
+  const text = encodeText(name)
+  return concat([text, new Uint8Array(IFNAMSIZ - text.length)])
 }
 
 /** The field holds an address of the prefix. */

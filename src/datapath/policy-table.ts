@@ -7,7 +7,6 @@ import {
   tupleSource,
 } from '../wire/nft/connection.ts'
 import {
-  destinationType,
   differs,
   type Expression,
   equals,
@@ -18,7 +17,6 @@ import {
   meta,
   payload,
   register,
-  sourceType,
   type Verdict,
   verdict,
   verdictMap,
@@ -27,7 +25,7 @@ import { count, limit, log } from '../wire/nft/notice.ts'
 import type { Element, KeyType } from '../wire/nft/set.ts'
 import type { BaseChain, ChainName, Rule, TableName } from '../wire/nft/table.ts'
 import { type Attachment, nameOf } from './attachment.ts'
-import { addressField, isFamily } from './packet-match.ts'
+import { addressField, discoveryTypes, isFamily, isThisNode, nameOfTypes } from './packet-match.ts'
 import { addressOf } from './wiring.ts'
 
 // `inet tulle-policy`: what pods may send and be sent. ADD makes this skeleton, in which every pod
@@ -102,8 +100,6 @@ const isProtocolNumber = (number: number): readonly Expression[] => [
 const IPPROTO_ICMP = 1
 const IPPROTO_ICMPV6 = 58
 
-const RTN_LOCAL = Uint8Array.of(2, 0, 0, 0)
-
 const isDirection = (direction: PacketDirection): readonly Expression[] => [
   connection('direction', register(0)),
   equals(register(0), Uint8Array.of(directions[direction])),
@@ -114,12 +110,11 @@ const isDirection = (direction: PacketDirection): readonly Expression[] => [
  * has a route to tell. Two rules, one for each way that a packet goes.
  */
 export const isOwnNode = (side: Side): readonly (readonly Expression[])[] => {
-  const [there, back] = side === 'ingress' ? (['s', 'd'] as const) : (['d', 's'] as const)
-  const typeOf = { s: sourceType, d: destinationType }
-  const local = (end: 's' | 'd') => [typeOf[end](register(0)), equals(register(0), RTN_LOCAL)]
+  const ends = ['source', 'destination'] as const
+  const [there, back] = side === 'ingress' ? ends : ends.toReversed()
   return [
-    [...isDirection('original'), ...local(there)],
-    [...isDirection('reply'), ...local(back)],
+    [...isDirection('original'), ...isThisNode(there)],
+    [...isDirection('reply'), ...isThisNode(back)],
   ]
 }
 
@@ -130,19 +125,26 @@ const logsAtOnce = 20
 /** Headers: what a person wants to know of a packet that did not pass. */
 const loggedBytes = 128
 
-export const logging = (prefix: string): Rule => ({
+export const logging = (prefix: string, which: readonly Expression[] = []): Rule => ({
   comment: 'told to NFLOG',
   expressions: [
+    ...which,
     limit(logsPerSecond, logsAtOnce),
     log(`${prefix} `, { group: logGroup, packetBytes: loggedBytes }),
   ],
 })
 
 /** Counted and dropped; what NFLOG is told of is no more than a person can read. */
-export const dropping = (comment: string, counter: string, prefix: string): readonly Rule[] => [
-  logging(prefix),
-  { comment, expressions: [count(counter), verdict('drop')] },
-]
+export const dropping = (
+  comment: string,
+  given: Readonly<{ counter: string; prefix: string; which?: readonly Expression[] }>,
+): readonly Rule[] => {
+  const { counter, prefix, which = [] } = given
+  return [
+    logging(prefix, which),
+    { comment, expressions: [...which, count(counter), verdict('drop')] },
+  ]
+}
 
 export const currentChain = 'current'
 export const admitChain = 'admit'
@@ -162,7 +164,10 @@ const closedRules = (side: Side): readonly Rule[] => [
   ...(side === 'ingress'
     ? isOwnNode('ingress').map((is) => rule('its own node', is, 'return'))
     : []),
-  ...dropping('closed until its policies are known', closedChain(side), `tulle closed ${side}`),
+  ...dropping('closed until its policies are known', {
+    counter: closedChain(side),
+    prefix: `tulle closed ${side}`,
+  }),
 ]
 
 const sideRules = (side: Side): readonly Rule[] => [
@@ -180,16 +185,11 @@ const sideRules = (side: Side): readonly Rule[] => [
   ),
 ]
 
-/** Neighbour discovery and multicast listeners (RFC 4861, 2710, 3810): conntrack leaves them be. */
-const neverJudged = [
-  { first: 130, last: 137 },
-  { first: 143, last: 143 },
-] as const
-
 const statelessRules = (): readonly Rule[] => [
-  ...neverJudged.map(({ first, last }) =>
+  // Conntrack leaves them be.
+  ...discoveryTypes.map(([first, last]) =>
     rule(
-      `ICMPv6 ${first === last ? first : `${first}-${last}`}`,
+      nameOfTypes([first, last]),
       [
         ...isFamily(6),
         ...isProtocolNumber(IPPROTO_ICMPV6),
@@ -204,7 +204,7 @@ const statelessRules = (): readonly Rule[] => [
       'return',
     ),
   ),
-  rule('from this node', [sourceType(register(0)), equals(register(0), RTN_LOCAL)], 'return'),
+  rule('from this node', isThisNode('source'), 'return'),
   ...sides.map((side) => rule(`${side}, by the packet`, [], { jump: statelessSide(side) })),
 ]
 

@@ -10,11 +10,11 @@ import {
   boundsOf,
   contains,
   formatPrefix,
+  isNetwork,
   networkOf,
   overlaps,
   type Prefix,
   parsePrefix,
-  samePrefix,
 } from '../base/prefix.ts'
 
 /** One range of a pool: addresses first … last, the gateway never among them. */
@@ -71,7 +71,7 @@ export function parseRanges(
 
 function parseRange(text: RangeText, path: string): Range | RangeFault {
   const subnet = parsePrefix(text.subnet)
-  if (!subnet || !samePrefix(subnet, networkOf(subnet)))
+  if (!subnet || !isNetwork(subnet))
     return {
       path: `${path}.subnet`,
       found: text.subnet,

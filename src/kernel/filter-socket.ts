@@ -11,7 +11,7 @@ import {
   tablesOf,
 } from '../datapath/ruleset.ts'
 import type { Query } from '../wire/netlink/message.ts'
-import { cutComment, decodeGeneration, getGeneration, nftBatch } from '../wire/nft/message.ts'
+import { cutComment, nftBatch } from '../wire/nft/message.ts'
 import {
   decodeElements,
   deleteElement,
@@ -37,6 +37,7 @@ import { ElementTaken } from './element-taken.ts'
 import type { Native } from './native.ts'
 import { NETLINK_NETFILTER, NetlinkSocket } from './netlink-socket.ts'
 import { type BatchRefusal, errno, KernelRefusal, refusedBatch } from './refusal.ts'
+import { rulesetNumber } from './ruleset-number.ts'
 
 /**
  * Each try answers what the one before it was refused for; a node has at most a few who make the
@@ -62,11 +63,7 @@ export class FilterSocket {
 
   /** The number of the ruleset in force; throws where the kernel has no nf_tables. */
   generation(): number {
-    const [message] = this.#socket.ask('read the nf_tables generation', getGeneration())
-    const generation = message && decodeGeneration(message)
-    if (generation === undefined)
-      throw new Error('Cannot read the nf_tables generation: odd answer')
-    return generation
+    return rulesetNumber(this.#socket)
   }
 
   /**
@@ -130,11 +127,9 @@ export class FilterSocket {
 
   /** None where there is no such set. */
   elementsIn(name: SetName): readonly ObservedElement[] {
-    return this.#absentAsEmpty(() =>
-      this.#socket
-        .ask(`list nftables set ${name.set}`, dumpElements(name))
-        .flatMap(({ body }) => decodeElements(body)),
-    )
+    return this.#socket
+      .list(`list nftables set ${name.set}`, dumpElements(name))
+      .flatMap(({ body }) => decodeElements(body))
   }
 
   /** Some out and others in, in one batch; false if what was there has changed meanwhile. */
@@ -179,12 +174,10 @@ export class FilterSocket {
 
   /** Rules of a table or chain as "chain: comment", in order; none if it is not there. */
   rules(table: TableName | ChainName): readonly string[] {
-    return this.#absentAsEmpty(() =>
-      this.#socket.ask('list nftables rules', dumpRules(table)).flatMap(({ body }) => {
-        const rule = decodeRule(body)
-        return rule.table === table.table ? [`${rule.chain}: ${rule.comment ?? ''}`] : []
-      }),
-    )
+    return this.#socket.list('list nftables rules', dumpRules(table)).flatMap(({ body }) => {
+      const rule = decodeRule(body)
+      return rule.table === table.table ? [`${rule.chain}: ${rule.comment ?? ''}`] : []
+    })
   }
 
   close(): void {
@@ -281,15 +274,6 @@ export class FilterSocket {
         this.elementsIn({ ...table, set }).flatMap((element) => select(table, element)),
       ),
     )
-  }
-
-  #absentAsEmpty<T>(list: () => readonly T[]): readonly T[] {
-    try {
-      return list()
-    } catch (refusal) {
-      if (refusal instanceof KernelRefusal && refusal.errno === errno.ENOENT) return []
-      throw refusal
-    }
   }
 
   #commit(changes: readonly Query[], generation?: number): BatchRefusal | undefined {

@@ -11,11 +11,12 @@ import {
   newForeignRule,
   printForeign,
 } from '../wire/nft/foreign.ts'
-import { decodeGeneration, getGeneration, nftBatch } from '../wire/nft/message.ts'
+import { nftBatch } from '../wire/nft/message.ts'
 import type { Rule } from '../wire/nft/table.ts'
 import type { Native } from './native.ts'
 import { NETLINK_NETFILTER, NetlinkSocket } from './netlink-socket.ts'
 import { errno, KernelRefusal } from './refusal.ts'
+import { rulesetNumber } from './ruleset-number.ts'
 
 /** A chain that somebody else made, where forwarded packets pass. */
 export type Passage = {
@@ -54,7 +55,7 @@ export class ForeignChains {
   ensure(wanted: RulesFor): void {
     for (let attempt = 1; ; attempt++) {
       // If the rules change after this number was read, the kernel refuses what follows from them.
-      const generation = this.#generation()
+      const generation = rulesetNumber(this.#socket)
       const changes = this.#passages().flatMap((passage) =>
         lacking(passage, wanted).map((rule) =>
           newForeignRule(passage.chain, rule, passage.before?.handle),
@@ -106,19 +107,9 @@ export class ForeignChains {
 
   /** None if the chain is gone meanwhile. */
   #rules(chain: ForeignChain): readonly ForeignRule[] {
-    try {
-      return this.#socket
-        .ask(`list the rules of ${printForeign(chain)}`, dumpChain(chain))
-        .map(({ body }) => decodeForeignRule(body))
-    } catch (refusal) {
-      if (refusal instanceof KernelRefusal && refusal.errno === errno.ENOENT) return []
-      throw refusal
-    }
-  }
-
-  #generation(): number | undefined {
-    const [message] = this.#socket.ask('read the nf_tables generation', getGeneration())
-    return message && decodeGeneration(message)
+    return this.#socket
+      .list(`list the rules of ${printForeign(chain)}`, dumpChain(chain))
+      .map(({ body }) => decodeForeignRule(body))
   }
 
   #commit(changes: readonly Query[], generation?: number): number {

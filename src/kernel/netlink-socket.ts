@@ -78,6 +78,16 @@ export class NetlinkSocket {
     return fared.answers
   }
 
+  /** As `ask`, with no answer where there is nothing of that name. */
+  list(what: string, query: Query): readonly Message[] {
+    try {
+      return this.ask(what, query)
+    } catch (refusal) {
+      if (refusal instanceof KernelRefusal && refusal.errno === errno.ENOENT) return []
+      throw refusal
+    }
+  }
+
   /**
    * Several queries in one send(2), none of them a dump; how each fared, in their order. One that
    * asks for no acknowledgement (NLM_F_ACK) is answered if it is refused.

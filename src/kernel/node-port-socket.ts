@@ -12,7 +12,7 @@ import { decodeCounter, dumpCounters } from '../wire/nft/notice.ts'
 import { decodeRule, dumpRules } from '../wire/nft/table.ts'
 import type { Native } from './native.ts'
 import { NETLINK_NETFILTER, NetlinkSocket } from './netlink-socket.ts'
-import { errno, KernelRefusal, refusedBatch } from './refusal.ts'
+import { refusedBatch } from './refusal.ts'
 
 /** The guard of node ports in the host's namespace, a table of its own. */
 export class NodePortSocket {
@@ -39,11 +39,9 @@ export class NodePortSocket {
 
   /** Packets that were refused since the table was made. */
   refused(): number {
-    return this.#absentAsEmpty(() =>
-      this.#socket
-        .ask('list the counter of guarded node ports', dumpCounters(nodePortTable))
-        .map(({ body }) => decodeCounter(body)),
-    )
+    return this.#socket
+      .list('list the counter of guarded node ports', dumpCounters(nodePortTable))
+      .map(({ body }) => decodeCounter(body))
       .filter(({ counter }) => counter === nodePortCounter)
       .reduce((sum, { packets }) => sum + packets, 0)
   }
@@ -53,26 +51,15 @@ export class NodePortSocket {
   }
 
   #comments(): readonly string[] {
-    return this.#absentAsEmpty(() =>
-      this.#socket
-        .ask('list the guard of node ports', dumpRules(nodePortTable))
-        .map(({ body }) => decodeRule(body))
-        .filter(({ table }) => table === nodePortTable.table)
-        .map(({ comment = '' }) => comment),
-    )
+    return this.#socket
+      .list('list the guard of node ports', dumpRules(nodePortTable))
+      .map(({ body }) => decodeRule(body))
+      .filter(({ table }) => table === nodePortTable.table)
+      .map(({ comment = '' }) => comment)
   }
 
   #commit(queries: readonly Query[]): void {
     const [refusal] = this.#socket.commitBatch(nftBatch(queries))
     if (refusal) throw refusedBatch('make the guard of node ports', refusal)
-  }
-
-  #absentAsEmpty<T>(list: () => readonly T[]): readonly T[] {
-    try {
-      return list()
-    } catch (refusal) {
-      if (refusal instanceof KernelRefusal && refusal.errno === errno.ENOENT) return []
-      throw refusal
-    }
   }
 }

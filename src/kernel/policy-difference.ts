@@ -1,4 +1,5 @@
 import { sameBytes } from '../base/bytes.ts'
+import { PersistentMap } from '../base/persistent-map.ts'
 import { policyTable } from '../datapath/policy-table.ts'
 import type { Profile, Program } from '../policy/program.ts'
 import type { Query } from '../wire/netlink/message.ts'
@@ -19,7 +20,7 @@ import {
   type Rule,
 } from '../wire/nft/table.ts'
 import { type PolicyChain, type PolicyCounter, partsOf } from './policy-chains.ts'
-import { each, mapChanges } from './policy-maps.ts'
+import { mapChanges } from './policy-maps.ts'
 import type { PolicySet } from './policy-sets.ts'
 
 export const emptyProgram: Program = {
@@ -36,10 +37,13 @@ export const emptyProgram: Program = {
 export function changeQueries(before: Program, after: Program): readonly Query[] {
   const was = new Parts()
   const is = new Parts()
-  each(before.profiles, after.profiles, (_, old, now) => {
+  for (const { before: old, after: now } of PersistentMap.changes(
+    before.profiles,
+    after.profiles,
+  )) {
     if (old) was.add(old)
     if (now) is.add(now)
-  })
+  }
   const counters = apart(was.counters, is.counters)
   const sets = apart(was.sets, is.sets)
   const chains = apart(was.chains, is.chains)

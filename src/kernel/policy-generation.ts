@@ -1,3 +1,4 @@
+import { hostOrder } from '../base/bytes.ts'
 import { admitChain, currentChain, policyTable } from '../datapath/policy-table.ts'
 import type { Query } from '../wire/netlink/message.ts'
 import { connection, markConnection } from '../wire/nft/connection.ts'
@@ -11,9 +12,6 @@ import { flushChain, newRule } from '../wire/nft/table.ts'
 const shift = 12
 const generationsMax = 0xfffff
 export const generationMask = 0xfffff000
-
-const hostOrder = (value: number): Uint8Array =>
-  Uint8Array.of(value, value >>> 8, value >>> 16, value >>> 24)
 
 const comment = 'generation '
 

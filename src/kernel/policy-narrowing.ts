@@ -1,6 +1,6 @@
-import type { Profile, Program, Reach } from '../policy/program.ts'
+import { PersistentMap } from '../base/persistent-map.ts'
+import type { Profile, Program, Reach, Subject } from '../policy/program.ts'
 import { textOfElement } from '../wire/nft/element-list.ts'
-import { each } from './policy-maps.ts'
 import { setsOfReach, wholeForms } from './policy-sets.ts'
 
 /**
@@ -9,22 +9,21 @@ import { setsOfReach, wholeForms } from './policy-sets.ts'
  * conntrack (P44). May say yes without need, of a range that grew; never no.
  */
 export function isNarrowing(before: Program, after: Program): boolean {
-  let isSo = false
-  each(before.subjects, after.subjects, (_, old, now) => {
-    isSo ||= now === undefined
-    for (const side of ['egress', 'ingress'] as const)
-      isSo ||= now?.[side] !== undefined && now[side] !== old?.[side]
-  })
-  each(before.profiles, after.profiles, (_, old, now) => {
-    isSo ||= old !== undefined && now !== undefined && narrowsIn(old, now)
-  })
-  if (isSo || before.identities === after.identities) return isSo
-  const minds = [...after.profiles.values()].some(mindsNewcomers)
-  each(before.identities, after.identities, (_, old) => {
-    isSo ||= old !== undefined || minds
-  })
-  return isSo
+  const pods = PersistentMap.changes(before.subjects, after.subjects)
+  const profiles = PersistentMap.changes(before.profiles, after.profiles)
+  const addresses = PersistentMap.changes(before.identities, after.identities)
+  return (
+    pods.some(({ before: old, after: now }) => !now || isClosedAnew(old, now)) ||
+    profiles.some(({ before: old, after: now }) => old && now && narrowsIn(old, now)) ||
+    addresses.some(({ before: old }) => old !== undefined) ||
+    (addresses.length > 0 && [...after.profiles.values()].some(mindsNewcomers))
+  )
 }
+
+const isClosedAnew = (old: Subject | undefined, now: Subject): boolean =>
+  (['egress', 'ingress'] as const).some(
+    (side) => now[side] !== undefined && now[side] !== old?.[side],
+  )
 
 /** Somebody who had no identity was of the world, and no pod that is denied. */
 const mindsNewcomers = ({ denies, allows, isIsolated }: Profile): boolean =>

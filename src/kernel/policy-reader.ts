@@ -8,12 +8,12 @@ import {
   type ListedSet,
   type ListedTable,
 } from '../wire/nft/listed-table.ts'
-import { decodeGeneration, getGeneration } from '../wire/nft/message.ts'
 import { dumpElements } from '../wire/nft/set.ts'
 import { dumpRules, getTable, type TableName } from '../wire/nft/table.ts'
 import type { Native } from './native.ts'
 import { NETLINK_NETFILTER, NetlinkSocket } from './netlink-socket.ts'
 import { errno, KernelRefusal } from './refusal.ts'
+import { rulesetNumber } from './ruleset-number.ts'
 
 /** Others change their rules at the same time: what was read is read again. */
 const attemptsMax = 8
@@ -32,9 +32,9 @@ export function readTable(native: Native, name: TableName, netnsFd = -1): ReadTa
   const socket = new NetlinkSocket(native, netnsFd, NETLINK_NETFILTER)
   try {
     for (let attempt = 0; attempt < attemptsMax; attempt++) {
-      const before = generationOf(socket)
+      const before = rulesetNumber(socket)
       const table = tryRead(socket, name)
-      if (table === 'changed' || generationOf(socket) !== before) continue
+      if (table === 'changed' || rulesetNumber(socket) !== before) continue
       return table && { ...table, generation: before }
     }
     throw new KernelRefusal({
@@ -44,13 +44,6 @@ export function readTable(native: Native, name: TableName, netnsFd = -1): ReadTa
   } finally {
     socket.close()
   }
-}
-
-function generationOf(socket: NetlinkSocket): number {
-  const [message] = socket.ask('read the nf_tables generation', getGeneration())
-  const generation = message && decodeGeneration(message)
-  if (generation === undefined) throw new Error('Cannot read the nf_tables generation: odd answer')
-  return generation
 }
 
 /** "changed": a set was gone before its elements were asked for. */

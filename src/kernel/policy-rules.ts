@@ -1,15 +1,13 @@
 import type { Family } from '../base/address.ts'
 import { concat } from '../base/bytes.ts'
-import { addressField, isFamily } from '../datapath/packet-match.ts'
+import { addressField, destinationPort, isFamily, isThisNode } from '../datapath/packet-match.ts'
 import { endOf, isInState, isOwnNode, type Side } from '../datapath/policy-table.ts'
 import type { Reach } from '../policy/program.ts'
 import { tupleSource } from '../wire/nft/connection.ts'
 import {
   dataMap,
-  destinationType,
   differs,
   type Expression,
-  equals,
   isNotIn,
   lookup,
   mask,
@@ -17,7 +15,6 @@ import {
   move,
   payload,
   register,
-  sourceType,
   type Verdict,
   verdict,
 } from '../wire/nft/expression.ts'
@@ -50,8 +47,6 @@ const connectionView = (side: Side): View => ({
   ownNode: isOwnNode(side),
 })
 
-const RTN_LOCAL = Uint8Array.of(2, 0, 0, 0)
-
 /** Packets that conntrack leaves alone, such as those of a node's own DNS cache, have no tuples. */
 const packetView = (side: Side): View => ({
   of: ', by the packet',
@@ -60,13 +55,8 @@ const packetView = (side: Side): View => ({
     ...isFamily(family),
     payload(addressField(family, side === 'ingress' ? 'source' : 'destination'), register(word)),
   ],
-  port: (word) => payload({ base: 'transport', offset: 2, length: 2 }, register(word)),
-  ownNode: [
-    [
-      side === 'ingress' ? sourceType(register(0)) : destinationType(register(0)),
-      equals(register(0), RTN_LOCAL),
-    ],
-  ],
+  port: (word) => payload(destinationPort, register(word)),
+  ownNode: [isThisNode(side === 'ingress' ? 'source' : 'destination')],
 })
 
 /** What every chain asks in the same words, but for the set that it looks into at the end. */

@@ -1,4 +1,5 @@
 import { addressBytes, parseAddress } from '../base/address.ts'
+import { hostOrder } from '../base/bytes.ts'
 import type { BlockSpans, Identity, Reach, Span, Spans } from '../policy/program.ts'
 import type { PlainElement } from '../wire/nft/element-list.ts'
 import { concatenate, type KeyType } from '../wire/nft/set.ts'
@@ -12,8 +13,7 @@ export type PolicySet = {
   readonly elements: readonly PlainElement[]
 }
 
-export const identityBytes = (identity: Identity): Uint8Array =>
-  Uint8Array.of(identity, identity >>> 8, identity >>> 16, identity >>> 24)
+export const identityBytes = (identity: Identity): Uint8Array => hostOrder(identity)
 
 export function bytesOfAddress(text: string): Uint8Array {
   const address = parseAddress(text)

@@ -10,7 +10,7 @@ import { baseRulesOf, tableQueries } from '../datapath/ruleset.ts'
 import type { Program } from '../policy/program.ts'
 import type { Query } from '../wire/netlink/message.ts'
 import { decodeElementTexts, type PlainElement, textOfElement } from '../wire/nft/element-list.ts'
-import { cutComment, decodeGeneration, getGeneration, nftBatch } from '../wire/nft/message.ts'
+import { cutComment, nftBatch } from '../wire/nft/message.ts'
 import { decodeCounter, dumpCounters } from '../wire/nft/notice.ts'
 import { dumpElements, type Element, putElement, type SetName } from '../wire/nft/set.ts'
 import { decodeRule, deleteTable, dumpRules, ensureTable } from '../wire/nft/table.ts'
@@ -26,7 +26,8 @@ import {
 } from './policy-generation.ts'
 import { mapChanges } from './policy-maps.ts'
 import { isNarrowing } from './policy-narrowing.ts'
-import { errno, KernelRefusal, refusedBatch } from './refusal.ts'
+import { refusedBatch } from './refusal.ts'
+import { rulesetNumber } from './ruleset-number.ts'
 
 /** What was refused since a counter was made, which is as long as its profile is there. */
 export type Refusals = Omit<PolicyCounter, 'counter'> & {
@@ -107,8 +108,8 @@ export class PolicySocket {
    * @param policed as for `load`.
    */
   isAsCommitted(program: Program, policed: readonly Element[]): boolean {
-    const ruleset = this.#rulesetNumber()
-    if (this.#ruleset !== undefined && ruleset === this.#ruleset) return true
+    const ruleset = rulesetNumber(this.#socket)
+    if (ruleset === this.#ruleset) return true
     const isSo = this.#hasRules(program) && this.#hasElements(program, policed)
     // Read before the rest: whoever has changed something since has made it another.
     if (isSo) this.#ruleset = ruleset
@@ -118,8 +119,9 @@ export class PolicySocket {
   /** What was refused by policy and direction, of the program in force. */
   refusals(program: Program): readonly Refusals[] {
     const counted = new Map(
-      this.#list('read nftables counters', dumpCounters(policyTable))
-        .map(decodeCounter)
+      this.#socket
+        .list('read nftables counters', dumpCounters(policyTable))
+        .map(({ body }) => decodeCounter(body))
         .flatMap((one) => (one.table === policyTable.table ? [[one.counter, one] as const] : [])),
     )
     const counters = [...closedCounters, ...[...program.profiles.values()].flatMap(countersOf)]
@@ -168,39 +170,24 @@ export class PolicySocket {
   }
 
   #rules(): readonly string[] {
-    return this.#list('list nftables rules', dumpRules(policyTable)).flatMap((body) => {
+    return this.#socket.list('list nftables rules', dumpRules(policyTable)).flatMap(({ body }) => {
       const { table, chain, comment } = decodeRule(body)
       return table === policyTable.table ? [`${chain}: ${comment ?? ''}`] : []
     })
   }
 
   #elements(name: SetName): ReadonlySet<string> {
-    const bodies = this.#list(`list nftables set ${name.set}`, dumpElements(name))
-    return new Set(bodies.flatMap(decodeElementTexts))
-  }
-
-  /** None where there is nothing of that name. */
-  #list(what: string, query: Query): readonly Uint8Array[] {
-    try {
-      return this.#socket.ask(what, query).map(({ body }) => body)
-    } catch (refusal) {
-      if (refusal instanceof KernelRefusal && refusal.errno === errno.ENOENT) return []
-      throw refusal
-    }
-  }
-
-  #rulesetNumber(): number | undefined {
-    const [message] = this.#socket.ask('read the nf_tables generation', getGeneration())
-    return message && decodeGeneration(message)
+    const listed = this.#socket.list(`list nftables set ${name.set}`, dumpElements(name))
+    return new Set(listed.flatMap(({ body }) => decodeElementTexts(body)))
   }
 
   #commit(what: string, changes: readonly Query[]): void {
-    const before = this.#rulesetNumber()
+    const before = rulesetNumber(this.#socket)
     this.#ruleset = undefined
     const [refusal] = this.#socket.commitBatch(nftBatch(changes))
     if (refusal) throw refusedBatch(what, refusal)
-    const after = this.#rulesetNumber()
-    if (before !== undefined && after === before + 1) this.#ruleset = after
+    const after = rulesetNumber(this.#socket)
+    if (after === before + 1) this.#ruleset = after
   }
 }
 

@@ -1,4 +1,4 @@
-import { contains, type Prefix } from '../base/prefix.ts'
+import { contains, overlaps, type Prefix } from '../base/prefix.ts'
 import type { EndpointRequirement, EndpointSelector } from '../cluster/endpoint-selector.ts'
 import { namespaceNameLabel } from '../cluster/namespace.ts'
 import type { PolicyPort } from '../cluster/policy-port.ts'
@@ -55,9 +55,6 @@ function coversPeer(wide: Peer, narrow: Peer): boolean {
 
 const isInside = (inner: Prefix, outer: Prefix): boolean =>
   outer.bits <= inner.bits && contains(outer, inner.address)
-
-const overlaps = (one: Prefix, other: Prefix): boolean =>
-  isInside(one, other) || isInside(other, one)
 
 function coversPorts(
   wide: readonly PolicyPort[] | undefined,

@@ -108,10 +108,3 @@ export const titleOf = ({
   namespace,
   name,
 }: Pick<Policy, 'kind' | 'namespace' | 'name'>): string => `${kind} ${namespace}/${name}`
-
-const shownMax = 10
-/** "x/a, x/b and 7 more" */
-export const listed = (names: readonly string[]): string =>
-  names.length <= shownMax
-    ? names.join(', ')
-    : `${names.slice(0, shownMax).join(', ')} and ${names.length - shownMax} more`

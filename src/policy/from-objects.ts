@@ -1,3 +1,4 @@
+import { listed } from '../base/listed.ts'
 import { decodeCiliumPolicy } from '../cluster/decode-cilium-policy.ts'
 import { decodeNetworkPolicy } from '../cluster/decode-network-policy.ts'
 import { decodeNode } from '../cluster/decode-node.ts'
@@ -215,9 +216,3 @@ function notesOf({ namespaces, pods, skipped }: Parts): readonly string[] {
 
 const noteOf = (pods: readonly string[], why: string): readonly string[] =>
   pods.length === 0 ? [] : [`pods ${listed([...pods].sort())} ${why}`]
-
-const shownMax = 10
-const listed = (names: readonly string[]): string =>
-  names.length <= shownMax
-    ? names.join(', ')
-    : `${names.slice(0, shownMax).join(', ')} and ${names.length - shownMax} more`

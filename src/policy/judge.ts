@@ -1,4 +1,4 @@
-import { type Address, formatAddress } from '../base/address.ts'
+import { type Address, formatAddress, sameAddress } from '../base/address.ts'
 import type { Direction } from '../cluster/network-policy.ts'
 import { spansAt } from './blocks.ts'
 import {
@@ -90,7 +90,7 @@ const decisions = {
 function decide(profile: Profile | undefined, subject: Party, peer: Party, asked: Asked): Decision {
   if (!profile) return decisions.open
   if (profile.direction === 'ingress' && peer.isOwnNode) return decisions.ownNode // P30
-  if (isSame(subject.address, peer.address)) return decisions.itself // P34
+  if (sameAddress(subject.address, peer.address)) return decisions.itself // P34
   const decision = decideBy(profile, peer, asked)
   const isAudited =
     decision.passes && profile.audit !== undefined && !decideBy(profile.audit, peer, asked).passes
@@ -119,6 +119,3 @@ function reaches(reach: Reach, peer: Party, { protocol, port }: Asked): boolean 
     return true
   return reach.blocks.length > 0 && includes(spansAt(reach.blocks, address), protocol, port)
 }
-
-const isSame = (left: Address, right: Address): boolean =>
-  left.value === right.value && left.family === right.family

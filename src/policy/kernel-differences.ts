@@ -1,6 +1,6 @@
 import { addressKey, type Family } from '../base/address.ts'
 import type { Direction } from '../cluster/network-policy.ts'
-import type { Transport } from '../cluster/policy-port.ts'
+import { type Transport, transportNumbers, transports } from '../cluster/policy-port.ts'
 import { type Distinctions, distinctionsOf } from '../wire/nft/distinctions.ts'
 import type { ListedRule, ListedTable } from '../wire/nft/listed-table.ts'
 import { machineOf } from '../wire/nft/machine.ts'
@@ -58,7 +58,7 @@ export function compareWithKernel(
 ): Comparison {
   const kernel = distinctionsOf(table)
   const protocolsOf = (family: Family) =>
-    kernel.protocolsBeside([...transports.keys(), icmp[family]])
+    kernel.protocolsBeside([...transportsByNumber.keys(), icmp[family]])
   const run: Run = {
     facts,
     kernel,
@@ -119,14 +119,12 @@ type Judged = {
   readonly difference?: Difference
 }
 
-const transports = new Map<number, Transport>([
-  [6, 'TCP'],
-  [17, 'UDP'],
-  [132, 'SCTP'],
-])
+const transportsByNumber = new Map<number, Transport>(
+  transports.map((transport) => [transportNumbers[transport], transport]),
+)
 const icmp = { 4: 1, 6: 58 } as const
 const protocolNames = new Map<number, string>([
-  ...transports,
+  ...transportsByNumber,
   [icmp[4], 'ICMP'],
   [icmp[6], 'ICMPv6'],
 ])
@@ -139,7 +137,7 @@ function judgedFlows(pair: Pair, run: Run): readonly Judged[] {
   return run.protocols[family].flatMap((protocol) => {
     const ports = startsOf([
       ...run.kernel.portsBetween(ends, protocol),
-      ...intentPorts(cluster, target, transports.get(protocol)),
+      ...intentPorts(cluster, target, transportsByNumber.get(protocol)),
     ])
     return ports.flatMap((firstPort, index) => {
       const lastPort = (ports[index + 1] ?? portsEnd) - 1
@@ -163,7 +161,7 @@ type Flow = Pick<Difference, 'firstPort' | 'lastPort'> & {
 function judgedFlow(flow: Flow, run: Run): Judged | undefined {
   const { pair, cluster, protocol, firstPort, lastPort } = flow
   const { from, to, source, target } = pair
-  const transport = transports.get(protocol)
+  const transport = transportsByNumber.get(protocol)
   const ends = { from: source, to: target }
   const connection: Connection = transport
     ? { ...ends, protocol: transport, port: firstPort }

@@ -1,5 +1,6 @@
+import { listed } from '../base/listed.ts'
 import { podKey } from '../cluster/pod.ts'
-import { type Found, listed, titleOf } from './finding.ts'
+import { type Found, titleOf } from './finding.ts'
 import type { LintView } from './lint-view.ts'
 import type { Policy } from './model.ts'
 import { selects } from './select.ts'

@@ -1,18 +1,15 @@
-import type { Transport } from '../cluster/policy-port.ts'
+import { type Transport, transportNumbers } from '../cluster/policy-port.ts'
 import { everything, type Span, type Spans } from './program.ts'
 
 // Ports of protocols, as rectangles of a plane: protocol numbers up, port numbers across. Every
 // function takes rectangles in any order, overlapping or not, and gives the canonical form: rows of
 // protocols that have the same ports, as high as can be, and in a row ranges that do not touch.
 
-/** IANA's protocol numbers. */
-export const protocolNumbers: Readonly<Record<Transport, number>> = { TCP: 6, UDP: 17, SCTP: 132 }
-
 export const nothing: Spans = []
 export const everySpan: Spans = [everything]
 
 export const spanOf = (transport: Transport, firstPort: number, lastPort = firstPort): Span => {
-  const protocol = protocolNumbers[transport]
+  const protocol = transportNumbers[transport]
   return { firstProtocol: protocol, lastProtocol: protocol, firstPort, lastPort }
 }
 

@@ -1,9 +1,9 @@
 import { test } from 'tap'
 import { podKey } from '../../src/cluster/pod.ts'
+import { transportNumbers } from '../../src/cluster/policy-port.ts'
 import { fromObjects } from '../../src/policy/from-objects.ts'
 import { compareWithKernel } from '../../src/policy/kernel-differences.ts'
 import { kernelVerdict, staleMark } from '../../src/policy/kernel-verdict.ts'
-import { protocolNumbers } from '../../src/policy/spans.ts'
 import { machineOf } from '../../src/wire/nft/machine.ts'
 import { connectionOf } from '../policy/objects.ts'
 import { allowedIn, objectsOf, steps } from '../policy/truth.ts'
@@ -38,7 +38,7 @@ test(
               .filter((to) => {
                 const asked = connectionOf(cluster, from, to, probed.split('/').reverse().join('/'))
                 if (asked.protocol === 'ICMP') throw new Error('The table asks for ports alone')
-                const protocol = protocolNumbers[asked.protocol]
+                const protocol = transportNumbers[asked.protocol]
                 const flow = { source: asked.from, target: asked.to, protocol, port: asked.port }
                 return kernelVerdict(flow, run)?.verdict === 'passes'
               })

@@ -1,6 +1,7 @@
 import { test } from 'tap'
 import { parseAddress } from '../../src/base/address.ts'
 import type { Pod } from '../../src/cluster/pod.ts'
+import { transportNumbers } from '../../src/cluster/policy-port.ts'
 import { compile, emptyMemo, type PolicyState } from '../../src/policy/compile.ts'
 import { judge, partyOf } from '../../src/policy/judge.ts'
 import {
@@ -9,7 +10,6 @@ import {
   ownNodeIdentity,
   type Program,
 } from '../../src/policy/program.ts'
-import { protocolNumbers } from '../../src/policy/spans.ts'
 import { clusterOf, cnp, namespace, np, type PodParts, pod } from './objects.ts'
 import { programOf, stateOf } from './states.ts'
 
@@ -29,7 +29,7 @@ const podOf = (key: string, parts: PodParts): Pod => {
 
 const judged = (program: Program, from: string, to: string, port: number) =>
   judge(partyOf(program, addressOf(from)), partyOf(program, addressOf(to)), {
-    protocol: protocolNumbers.TCP,
+    protocol: transportNumbers.TCP,
     port,
   })
 
@@ -160,7 +160,7 @@ test('P30 P31 the own node reaches its pods; what they ask of it is judged', (t)
   const local = new Set(['172.17.0.1'])
   const bridge = partyOf(program, addressOf('172.17.0.1'), local)
   const pods = partyOf(program, addressOf('10.0.0.9'), local)
-  const asked = { protocol: protocolNumbers.TCP, port: 10_250 }
+  const asked = { protocol: transportNumbers.TCP, port: 10_250 }
   t.ok(judge(bridge, pods, asked).isAllowed, 'an address that only the kernel knows for local')
   t.ok(judge(pods, bridge, asked).isAllowed)
   t.end()

@@ -1,6 +1,6 @@
 import { type Address, formatAddress, parseAddress } from '../../src/base/address.ts'
 import { podKey } from '../../src/cluster/pod.ts'
-import { transports } from '../../src/cluster/policy-port.ts'
+import { transportNumbers, transports } from '../../src/cluster/policy-port.ts'
 import { compile, emptyMemo, type Memo, type PolicyState } from '../../src/policy/compile.ts'
 import { type Endpoint, endpointAt, endpointOf, isOwnNode } from '../../src/policy/endpoint.ts'
 import { type Asked, type Judgement, judge, partyOf } from '../../src/policy/judge.ts'
@@ -8,7 +8,6 @@ import { livingPods } from '../../src/policy/matrix.ts'
 import type { Cluster } from '../../src/policy/model.ts'
 import type { Program } from '../../src/policy/program.ts'
 import type { Group } from '../../src/policy/reach.ts'
-import { protocolNumbers } from '../../src/policy/spans.ts'
 import type { Connection } from '../../src/policy/verdict.ts'
 
 // A cluster as each of its nodes sees it.
@@ -39,7 +38,7 @@ export const programOf = (cluster: Cluster, nodeName: string, memo: Memo = empty
 const icmp = 1
 
 export const portOf = (word: string, port: number): Asked => ({
-  protocol: transports.flatMap((one) => (one === word ? protocolNumbers[one] : []))[0] ?? icmp,
+  protocol: transports.flatMap((one) => (one === word ? transportNumbers[one] : []))[0] ?? icmp,
   port,
 })
 

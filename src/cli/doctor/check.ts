@@ -1,3 +1,4 @@
+import { listed as listedNames } from '../../base/listed.ts'
 import type { Facts } from './facts.ts'
 
 /** `unknown`: it could not be looked at, and `found` says why. */
@@ -37,7 +38,4 @@ export const error = (check: string, trouble: Trouble): Examined => ({
 })
 
 /** "a, b, c and 4 more". */
-export function listed(names: readonly string[], max = 5): string {
-  const shown = names.slice(0, max).join(', ')
-  return names.length > max ? `${shown} and ${names.length - max} more` : shown
-}
+export const listed = (names: readonly string[], max = 5): string => listedNames(names, max)

@@ -1,3 +1,4 @@
+import { listed } from '../../base/listed.ts'
 import type { PolicyStatus, RefusedStatus } from '../../serve/agent-status.ts'
 import { formatSeconds } from '../duration.ts'
 
@@ -19,7 +20,7 @@ export function policyRows(policy: PolicyStatus): readonly (readonly [string, st
     ['policy', `${policies} policies${odd}; ${localAddresses} pod addresses (${held})${took}`],
     ['enforced', `${told.join(', ') || 'nothing yet'}${pendingOf(policy)}`],
     ...(policy.waiting.length > 0
-      ? ([['closed', `${shortened(policy.waiting)}: not known yet`]] as const)
+      ? ([['closed', `${listed(policy.waiting, shownMax)}: not known yet`]] as const)
       : []),
     ...refusedRows(policy),
   ]
@@ -30,11 +31,6 @@ function pendingOf({ pending, lagSeconds }: PolicyStatus): string {
   const since = lagSeconds === undefined ? '' : `, for ${formatSeconds(lagSeconds)}`
   return `; NOT YET: ${pending}${since}`
 }
-
-const shortened = (names: readonly string[]): string =>
-  names.length <= shownMax
-    ? names.join(', ')
-    : `${names.slice(0, shownMax).join(', ')} and ${names.length - shownMax} more`
 
 const words: Readonly<Record<RefusedStatus['action'], string>> = {
   deny: 'refused',
@@ -55,7 +51,7 @@ function refusedRows({
       ({ direction, policies, packets }) =>
         `${direction}${policies.length > 0 ? ` ${policies.join('+')}` : ''} ${packets}`,
     )
-    return [words[action], `${total} packets (${shortened(named)})`] as const
+    return [words[action], `${total} packets (${listed(named, shownMax)})`] as const
   })
   if (nodePortsRefused === undefined) return rows
   return [...rows, ['node ports', `${nodePortsRefused} packets refused`]]

@@ -1,4 +1,4 @@
-import { encodeText } from '../../base/bytes.ts'
+import { encodeText, hostOrder } from '../../base/bytes.ts'
 import type { ListedExpression } from './listed-expression.ts'
 
 /** All that rules can ask of a packet, as far as `machine.ts` knows. Numbers are the kernel's. */
@@ -195,9 +195,5 @@ export function loadFib(
   const address = flags === NFTA_FIB_F_SADDR ? packet.source : packet.target
   return hostOrder(packet.addressType(address))
 }
-
-/** Little-endian, as every host that Tulle is built for. */
-export const hostOrder = (value: number): Uint8Array =>
-  Uint8Array.of(value, value >>> 8, value >>> 16, value >>> 24)
 
 export const networkOrder = (port: number): Uint8Array => Uint8Array.of(port >>> 8, port)

@@ -9,8 +9,8 @@ import { parseArgs } from 'node:util'
 import type { Attachment } from '../../../src/datapath/attachment.ts'
 import { loadNative } from '../../../src/kernel/native.ts'
 import { NETLINK_NETFILTER, NetlinkSocket } from '../../../src/kernel/netlink-socket.ts'
+import { rulesetNumber } from '../../../src/kernel/ruleset-number.ts'
 import { LeaseStore } from '../../../src/store/lease-store.ts'
-import { decodeGeneration, getGeneration } from '../../../src/wire/nft/message.ts'
 import { ApiServer } from '../../support/api-server.ts'
 import type { ApiObject } from '../../support/api-store.ts'
 import type { Netns } from '../../support/netns.ts'
@@ -116,8 +116,7 @@ class Ruleset {
   }
 
   number(): number {
-    const [message] = this.#socket.ask('read the nf_tables generation', getGeneration())
-    return (message && decodeGeneration(message)) ?? 0
+    return rulesetNumber(this.#socket)
   }
 
   /** Milliseconds from `begin` to the next commit. */
