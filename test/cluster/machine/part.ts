@@ -44,6 +44,12 @@ export class Part {
     return this.#outer !== undefined
   }
 
+  /** Its process id as this machine counts, if it runs. */
+  get pid(): number | undefined {
+    const outer = this.#outer
+    return outer === undefined ? undefined : childOf(outer)
+  }
+
   /** SIGTERM and a wait, as a service's end; SIGKILL as the death of it. */
   async stop(signal: 'SIGTERM' | 'SIGKILL' = 'SIGTERM'): Promise<void> {
     const outer = this.#outer
