@@ -34,7 +34,7 @@ Commands:
   shell NODE [WORDS…]     a shell, or one command, on cp, w1, w2 or w3
 
 Environment:
-  TULLE_CLUSTER_STATE     the folder that holds it all (default: /var/lib/tulle-cluster)
+  TULLE_CLUSTER_NAME      another cluster beside it, in /var/lib/NAME (default: tulle-cluster)
   TULLE_CLUSTER_TOOLS     a folder with bin/ and images/ to use as they are; nothing is built
 `
 

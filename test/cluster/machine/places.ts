@@ -1,13 +1,16 @@
 import { join } from 'node:path'
 
+/** Several clusters may stand side by side on a machine, each with a name of its own. */
+export const clusterName = process.env.TULLE_CLUSTER_NAME ?? 'tulle-cluster'
+
 /** Everything of the cluster is below this folder; `down` removes it. */
-export const stateDir = process.env.TULLE_CLUSTER_STATE ?? '/var/lib/tulle-cluster'
+export const stateDir = join('/var/lib', clusterName)
 
 /** The cluster's own cgroup in every hierarchy; each node has one below it. */
-export const cgroupRoot = '/tulle-cluster'
+export const cgroupRoot = `/${clusterName}`
 
-/** Namespaces are `tulle-cluster-<name>`, so that `down` knows them without a list. */
-export const netnsPrefix = 'tulle-cluster-'
+/** Namespaces are `<cluster>-<name>`, so that `down` knows them without a list. */
+export const netnsPrefix = `${clusterName}-`
 
 export const places = {
   admin: join(stateDir, 'admin.conf'),
