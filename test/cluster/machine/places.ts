@@ -1,16 +1,13 @@
 import { join } from 'node:path'
 
 /** Several clusters may stand side by side on a machine, each with a name of its own. */
-export const clusterName = process.env.TULLE_CLUSTER_NAME ?? 'tulle-cluster'
+export const clusterName = readName(process.env.TULLE_CLUSTER_NAME ?? 'tulle-cluster')
 
 /** Everything of the cluster is below this folder; `down` removes it. */
 export const stateDir = join('/var/lib', clusterName)
 
 /** The cluster's own cgroup in every hierarchy; each node has one below it. */
 export const cgroupRoot = `/${clusterName}`
-
-/** Namespaces are `<cluster>-<name>`, so that `down` knows them without a list. */
-export const netnsPrefix = `${clusterName}-`
 
 export const places = {
   admin: join(stateDir, 'admin.conf'),
@@ -52,3 +49,9 @@ export const routers: Readonly<Record<Segment, { readonly v4: string; readonly v
 }
 
 export const apiServerUrl = `https://${controlPlane.v4}:6443`
+
+/** `down` removes what has this name: an empty one, or one with a slash, would name too much. */
+function readName(name: string): string {
+  if (/^[a-z][a-z0-9-]{0,39}$/.test(name)) return name
+  throw new Error(`TULLE_CLUSTER_NAME is small letters, digits and dashes, not "${name}"`)
+}
