@@ -1,91 +1,85 @@
 import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { test } from 'tap'
 import { parse } from 'yaml'
-import { imageName } from '../../conf/image/build.ts'
+import { imageName, version } from '../../conf/image/build.ts'
 import { renderManifest } from '../../conf/render.ts'
-import { readConfig } from '../../src/agent/config.ts'
-import { need } from '../../src/kube/access.ts'
-import { confPath, type KubeObject, manifestObjects, podSpec } from './pod-container.ts'
+import { type AgentConfig, readConfig } from '../../src/agent/config.ts'
+import { keys } from '../../src/agent/config-keys.ts'
+import { type Need, need, neededAtStart, neededBesides } from '../../src/kube/access.ts'
+import { confPath, type KubeObject, manifestObjects, objectsIn, podSpec } from './pod-container.ts'
+import { rightsFor, rightsIn } from './rights.ts'
 
-const one = (kind: string, name: string): KubeObject => {
-  const found = manifestObjects().find(
-    (object) => object.kind === kind && object.metadata.name === name,
-  )
-  if (!found) throw new Error(`The manifest has no ${kind} ${name}`)
+const textOf = (path: string): string => readFileSync(confPath(path), 'utf8')
+
+function one(kind: string, name: string, objects = manifestObjects()): KubeObject {
+  const found = objects.find((object) => object.kind === kind && object.metadata.name === name)
+  if (!found) throw new Error(`There is no ${kind} ${name}`)
   return found
 }
 
 test('the manifest is the base of kustomize, file by file', (t) => {
-  t.equal(readFileSync(confPath('tulle.yaml'), 'utf8'), renderManifest())
+  t.equal(textOf('tulle.yaml'), renderManifest())
   t.end()
 })
 
-type Rule = {
-  readonly apiGroups: readonly string[]
-  readonly resources: readonly string[]
-  readonly verbs: readonly string[]
-}
-
-/** "patch  nodes/status", "list networking.k8s.io networkpolicies" */
-const rightsOf = (role: KubeObject): readonly string[] =>
-  (role.rules as readonly Rule[])
-    .flatMap(({ apiGroups, resources, verbs }) =>
-      apiGroups.flatMap((group) =>
-        resources.flatMap((name) => verbs.map((verb) => `${verb} ${group} ${name}`)),
-      ),
-    )
-    .toSorted()
-
 test('the roles give what the agent asks for, and nothing else', (t) => {
-  const cluster = new Set<string>()
-  const inDefault = new Set<string>()
-  for (const wish of Object.values<(typeof need)[keyof typeof need] & Partial<Need>>(need)) {
-    const { verb, resource, subresource, namespace } = wish
-    const name = subresource === undefined ? resource.plural : `${resource.plural}/${subresource}`
-    const right = `${verb} ${resource.group} ${name}`
-    if (namespace === undefined) cluster.add(right)
-    else inDefault.add(right)
-  }
-  t.same(rightsOf(one('ClusterRole', 'tulle')), [...cluster].toSorted())
-  const role = one('Role', 'tulle-events')
-  t.equal(role.metadata.namespace, 'default')
-  // What may be done in every namespace may be done there.
-  t.same(
-    rightsOf(role),
-    [...inDefault].filter((right) => !cluster.has(right)),
-  )
-  for (const kind of ['ClusterRoleBinding', 'RoleBinding'])
-    t.match(one(kind, kind === 'RoleBinding' ? 'tulle-events' : 'tulle'), {
+  t.same(rightsIn(manifestObjects()), rightsFor(Object.values<Need>(need)))
+  const quiet = objectsIn(textOf('kustomize/overlays/no-policy/rights.yaml'))
+  t.same(rightsIn(quiet), rightsFor([...neededAtStart, ...neededBesides]), 'without policies')
+  for (const [kind, name] of [
+    ['ClusterRoleBinding', 'tulle'],
+    ['RoleBinding', 'tulle-events'],
+  ] as const)
+    t.match(one(kind, name), {
+      roleRef: { name },
       subjects: [{ kind: 'ServiceAccount', name: 'tulle', namespace: 'tulle-system' }],
     })
   t.end()
 })
-type Need = { readonly subresource: string; readonly namespace: string }
 
-const agentYaml = (): string => {
-  const { data } = one('ConfigMap', 'tulle') as unknown as { readonly data: Record<string, string> }
-  return data['agent.yaml'] ?? ''
+/** The agent's configuration in some objects, and what the pods' annotation says of it. */
+function configIn(objects: readonly KubeObject[]): {
+  readonly config: AgentConfig
+  readonly isAnnotated: boolean
+} {
+  const { data } = one('ConfigMap', 'tulle', objects) as unknown as {
+    readonly data: { readonly 'agent.yaml': string }
+  }
+  const text = data['agent.yaml']
+  const read = readConfig([{ from: 'the ConfigMap', values: parse(text) as unknown }], node)
+  if (read.kind === 'wrong') throw new Error(JSON.stringify(read.problems))
+  const sum = createHash('sha256').update(text).digest('hex')
+  const daemonSet = JSON.stringify(one('DaemonSet', 'tulle', objects))
+  return { config: read.config, isAnnotated: daemonSet.includes(`"tulle.dev/config":"${sum}"`) }
 }
+const node = { nodeNameVariable: 'node-1', hostname: 'node-1' }
 
-test('the agent takes its configuration, and pods are told of a change', (t) => {
-  const sources = [{ from: 'the ConfigMap', values: parse(agentYaml()) as unknown }]
-  const read = readConfig(sources, { nodeNameVariable: 'node-1', hostname: 'node-1' })
-  t.match(read, {
-    kind: 'config',
-    config: { source: { kind: 'in-cluster' }, conflist: '/etc/cni/net.d/10-tulle.conflist' },
+test('the agent takes its configuration, and a change of it is a change of the pods', (t) => {
+  const { config, isAnnotated } = configIn(manifestObjects())
+  t.match(config, {
+    source: { kind: 'in-cluster' },
+    conflist: '/etc/cni/net.d/10-tulle.conflist',
+    flannelCompat: false,
+    policy: {},
   })
-  const sum = createHash('sha256').update(agentYaml()).digest('hex')
-  t.match(one('DaemonSet', 'tulle'), {
-    spec: { template: { metadata: { annotations: { 'tulle.dev/config': sum } } } },
-  })
+  t.ok(isAnnotated)
+  const overlays = readdirSync(confPath('kustomize/overlays'))
+  const wanted = {
+    'flannel-compat': { flannelCompat: true },
+    'no-policy': { policy: undefined },
+  }
+  t.same(overlays, Object.keys(wanted))
+  for (const [name, differs] of Object.entries(wanted)) {
+    const overlay = configIn(objectsIn(textOf(`kustomize/overlays/${name}/config.yaml`)))
+    t.same(overlay.config, { ...config, ...differs }, name)
+    t.ok(overlay.isAnnotated, name)
+  }
   t.end()
 })
 
 test('what the agent writes is mounted where its defaults are', (t) => {
-  const read = readConfig([], { nodeNameVariable: 'node-1', hostname: 'node-1' })
-  if (read.kind !== 'config') throw new Error('The defaults are wrong')
-  const { binDir, dataDir, stateDir, runDir, conflist = '' } = read.config
+  const { binDir, dataDir, stateDir, runDir, conflist = '' } = configIn(manifestObjects()).config
   const [{ volumeMounts }] = podSpec().containers
   const writable = volumeMounts.filter(({ readOnly }) => readOnly !== true)
   for (const path of [binDir, dataDir, stateDir, runDir, conflist])
@@ -98,6 +92,23 @@ test('what the agent writes is mounted where its defaults are', (t) => {
 
 test('the image is the one that conf/image/build.ts makes', (t) => {
   t.match(podSpec().containers, [{ image: imageName() }])
-  t.match(readFileSync(confPath('image/Dockerfile'), 'utf8'), imageName())
+  t.match(textOf('image/Dockerfile'), imageName())
+  const chart = parse(textOf('helm/tulle/Chart.yaml')) as unknown
+  t.match(chart, { version: version(), appVersion: version() })
+  const values = parse(textOf('helm/tulle/values.yaml')) as unknown
+  t.match(values, { image: { repository: imageName().split(':')[0], tag: '' } })
+  t.end()
+})
+
+/** What the manifest mounts and sets is not for a chart's user to say again. */
+const fixedKeys = ['binDir', 'dataDir', 'kubeconfig', 'nodeName', 'nodesFile', 'policyFiles']
+const fixed = [...fixedKeys, 'runDir', 'stateDir']
+
+test("the chart's schema knows every key of the agent that makes sense in a cluster", (t) => {
+  const schema = JSON.parse(textOf('helm/tulle/values.schema.json')) as {
+    readonly properties: { readonly agent: { readonly properties: object } }
+  }
+  const known = Object.keys(schema.properties.agent.properties)
+  t.same([...known, ...fixed].toSorted(), Object.keys(keys).toSorted())
   t.end()
 })
