@@ -29,6 +29,13 @@ export class Agents {
     ])
   }
 
+  /** The DaemonSet makes another in its place. */
+  async restart(node: string): Promise<void> {
+    const pod = (await this.pods()).find((one) => one.node === node)
+    if (!pod) throw new Error(`There is no agent on ${node}`)
+    await this.#cluster.must(['-n', agentNamespace, 'delete', 'pod', pod.name])
+  }
+
   /** SIGKILL to every agent, by its id. */
   async killAll(): Promise<void> {
     for (const pod of await this.pods()) this.kill(pod)

@@ -11,10 +11,12 @@ export async function processesOf(
   namespace: string,
   pod: string,
 ): Promise<readonly PodProcess[]> {
-  const path = 'jsonpath={.metadata.uid}'
-  const uid = await cluster.must(['-n', namespace, 'get', 'pod', pod, '-o', path])
-  return processesOfUid(uid)
+  return processesOfUid(await uidOf(cluster, namespace, pod))
 }
+
+/** How its cgroups are called, and what stays as long as the pod does. */
+export const uidOf = (cluster: Cluster, namespace: string, pod: string): Promise<string> =>
+  cluster.must(['-n', namespace, 'get', 'pod', pod, '-o', 'jsonpath={.metadata.uid}'])
 
 /** Without the API, which may be away. */
 export const processesOfUid = (uid: string): readonly PodProcess[] =>

@@ -8,9 +8,9 @@ import { type LivePod, type PodWish, startPods } from './pods.ts'
 // Pods of all three nodes with policies on both of their sides, and packets between them that have
 // to arrive, and others that must not, whatever is done to the agents or to the API meanwhile.
 
-const openPort = 7001
-const closedPort = 7002
-const protocols = ['TCP', 'UDP'] as const
+export const openPort = 7001
+export const closedPort = 7002
+export const protocols = ['TCP', 'UDP'] as const
 
 /** Two on every node: a peer, which policies are about, and a stranger, which none is about. */
 const wishesOf = (cluster: Cluster): readonly PodWish[] =>
