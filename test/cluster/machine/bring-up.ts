@@ -37,7 +37,7 @@ export async function bringUp(
   await step('DNS', () => cluster.rolledOut('kube-system'))
 }
 
-async function findTools(): Promise<Tools> {
+export async function findTools(): Promise<Tools> {
   const given = process.env.TULLE_CLUSTER_TOOLS
   if (given === undefined) throw new Error('TULLE_CLUSTER_TOOLS')
   return { bin: join(given, 'bin'), images: join(given, 'images') }

@@ -156,7 +156,7 @@ export class Cluster {
   async #routeToPods(): Promise<void> {
     for (const node of this.nodes) {
       let podCIDRs: readonly string[] = []
-      await until(`the pod ranges of ${node.name}`, async () => {
+      await node.kubelet.ready(async () => {
         const words = ['get', 'node', node.name, '-o', 'jsonpath={.spec.podCIDRs[*]}']
         podCIDRs = (await this.must(words)).split(' ').filter((one) => one !== '')
         return podCIDRs.length === 2
