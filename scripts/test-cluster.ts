@@ -31,7 +31,7 @@ async function main(): Promise<void> {
   const files = globSync('test/cluster/live/*.live.ts').sort()
   const live = files.filter((file) => asked(nameOf(file)))
   if (cluster.exists) await run.run(takeDown('an earlier cluster'))
-  await run.run(whole('tools', () => findTools()))
+  await run.run(whole('tools', () => findTools((line) => console.log(`  ${line}`))))
   await run.run(check('build', 'node', 'scripts/build.mjs'))
   await withCluster('nftables', live)
   const again = live.filter((file) => alsoWithIptables.includes(nameOf(file)))
