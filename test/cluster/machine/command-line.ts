@@ -20,7 +20,7 @@ export type Request =
   | { readonly kind: 'kubectl' | 'run'; readonly words: readonly string[] }
   | { readonly kind: 'shell'; readonly name: string; readonly words: readonly string[] }
 
-export const usage = `A real Kubernetes on this machine: a control plane and three nodes, w3 behind a router
+export const usage = `A real Kubernetes on this machine; of its three nodes, w3 is behind a router
 
 Usage: scripts/cluster COMMAND
 

@@ -69,8 +69,8 @@ export class ControlPlane {
 
   /** Any program of this machine, with KUBECONFIG, in the control plane's network. */
   run(argv: readonly string[], options: RunOptions = {}): Promise<Ran> {
-    const env = { ...process.env, KUBECONFIG: places.admin, ...options.env }
-    return runLater(besideApiServer(argv), { ...options, env: withoutUndefined(env) })
+    const env = withoutUndefined({ ...environmentOfAdmin(), ...options.env })
+    return runLater(besideApiServer(argv), { ...options, env })
   }
 
   /** The objects that `kubectl get WORDS -o json` lists. */
@@ -90,6 +90,13 @@ export class ControlPlane {
 export function besideApiServer(argv: readonly string[]): readonly string[] {
   return ['nsenter', `--net=${netnsPath(controlPlane.name)}`, '--', ...argv]
 }
+
+/** This process's environment, with the cluster's programs and the administrator's rights. */
+export const environmentOfAdmin = (): NodeJS.ProcessEnv => ({
+  ...process.env,
+  PATH: `${places.bin}:${process.env.PATH}`,
+  KUBECONFIG: places.admin,
+})
 
 const withoutUndefined = (env: NodeJS.ProcessEnv): Record<string, string> =>
   Object.fromEntries(Object.entries(env).flatMap(([k, v]) => (v === undefined ? [] : [[k, v]])))

@@ -1,16 +1,13 @@
 import { join } from 'node:path'
 
 /** Several clusters may stand side by side on a machine, each with a name of its own. */
-export const clusterName = process.env.TULLE_CLUSTER_NAME ?? 'tulle-cluster'
+export const clusterName = readName(process.env.TULLE_CLUSTER_NAME ?? 'tulle-cluster')
 
 /** Everything of the cluster is below this folder; `down` removes it. */
 export const stateDir = join('/var/lib', clusterName)
 
 /** The cluster's own cgroup in every hierarchy; each node has one below it. */
 export const cgroupRoot = `/${clusterName}`
-
-/** Namespaces are `<cluster>-<name>`, so that `down` knows them without a list. */
-export const netnsPrefix = `${clusterName}-`
 
 export const places = {
   admin: join(stateDir, 'admin.conf'),
@@ -26,7 +23,6 @@ export const serviceRanges = ['10.96.0.0/16', 'fd00:10:96::/112'] as const
 export const apiServices = ['10.96.0.1', 'fd00:10:96::1'] as const
 export const dnsService = '10.96.0.10'
 export const clusterDomain = 'cluster.local'
-export const pauseImage = 'registry.k8s.io/pause:3.10.1'
 
 /** `near` is one bridge; `far` is behind a router, where plain routes to pods can't lead. */
 export type Segment = 'near' | 'far'
@@ -52,3 +48,9 @@ export const routers: Readonly<Record<Segment, { readonly v4: string; readonly v
 }
 
 export const apiServerUrl = `https://${controlPlane.v4}:6443`
+
+/** `down` removes what has this name: an empty one, or one with a slash, would name too much. */
+function readName(name: string): string {
+  if (/^[a-z][a-z0-9-]{0,39}$/.test(name)) return name
+  throw new Error(`TULLE_CLUSTER_NAME is small letters, digits and dashes, not "${name}"`)
+}

@@ -1,12 +1,13 @@
 import { runLater } from '../../support/netns.ts'
-import { controlPlane, netnsPrefix, routers, type Segment, type Site } from './places.ts'
+import { clusterName, controlPlane, nodeSites, routers, type Segment, type Site } from './places.ts'
 
-const fabric = `${netnsPrefix}net`
 const controlPlaneTable = 100
 const segments: readonly Segment[] = ['near', 'far']
 
-export const netnsOf = (name: string): string => `${netnsPrefix}${name}`
+/** Namespaces are `<cluster>-<name>`, so that `down` knows them without a list. */
+export const netnsOf = (name: string): string => `${clusterName}-${name}`
 export const netnsPath = (name: string): string => `/run/netns/${netnsOf(name)}`
+const fabric = netnsOf('net')
 
 /** One namespace is the switch of each segment and the router between the two. */
 export async function makeFabric(): Promise<void> {
@@ -89,11 +90,8 @@ async function batch(netns: string, lines: readonly string[]): Promise<void> {
   if (done.code !== 0) throw new Error(`Cannot ip -batch ${lines.join('; ')}: ${done.stderr}`)
 }
 
-/** Removes every namespace of the cluster. */
+/** Removes every namespace of the cluster that is there. */
 export async function removeNetworks(): Promise<void> {
-  const listed = (await runLater(['ip', 'netns', 'list'])).stdout.split('\n')
-  const names = listed.flatMap((line) => line.split(' ')[0] ?? [])
-  for (const name of names.filter((one) => one.startsWith(netnsPrefix))) {
-    await runLater(['ip', 'netns', 'del', name])
-  }
+  const names = [fabric, ...[controlPlane, ...nodeSites].map(({ name }) => netnsOf(name))]
+  await Promise.all(names.map((name) => runLater(['ip', 'netns', 'del', name])))
 }
