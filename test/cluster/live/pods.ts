@@ -1,7 +1,8 @@
 import type { Cluster } from '../machine/cluster.ts'
+import { imageNames } from '../tools/images.ts'
 
-/** The image of Kubernetes' own tests: `netexec` answers HTTP on a port, and `sh` is there. */
-export const agnhost = 'registry.k8s.io/e2e-test-images/agnhost:2.63.0'
+/** The image of Kubernetes' own tests: `netexec` answers HTTP on a port. */
+export const agnhost = imageNames.agnhost[0]
 export const httpPort = 8080
 
 export type PodWish = Readonly<{

@@ -77,7 +77,16 @@ t.test('kubectl exec and logs, and large packets through the tunnel', (test) =>
     const answers = await answersOf(cluster, near, targets, `echo?msg=${text}`)
     const lengths = answers.map(({ said }) => said.length)
     test.same(lengths, [text.length, text.length], 'both addresses answer at length')
-    const said = await cluster.must(['-n', namespace, 'exec', near.name, '--', 'hostname'])
+    const said = await cluster.must([
+      '-n',
+      namespace,
+      'exec',
+      near.name,
+      '--',
+      'sh',
+      '-c',
+      'echo $HOSTNAME',
+    ])
     test.equal(said.trim(), near.name, 'exec runs in the pod')
     const logs = await cluster.must(['-n', namespace, 'logs', far.name])
     test.match(logs, /GET \/echo/, 'the log of the pod that was asked')

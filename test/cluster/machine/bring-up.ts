@@ -1,10 +1,12 @@
 import { execFile } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
-import type { Cluster, Tools } from './cluster.ts'
+import { ensureTools, type Say, type Tools } from '../build.ts'
+import { imageNames } from '../tools/images.ts'
+import type { Cluster } from './cluster.ts'
 import type { UpRequest } from './command-line.ts'
 import type { Progress } from './progress.ts'
 
@@ -17,14 +19,11 @@ export async function bringUp(
   { proxyMode, network, images }: UpRequest,
   { step }: Progress,
 ): Promise<void> {
-  const tools = await step('tools', findTools)
+  const tools = await step('tools', () => findTools((line) => process.stdout.write(`  ${line}\n`)))
   const scratch = mkdtempSync(join(tmpdir(), 'tulle-cluster-'))
   try {
     const own = network === 'tulle' ? [await step('image of dist/tulle', () => image(scratch))] : []
-    const manifests = [
-      join(project, 'test/cluster/machine/coredns.yaml'),
-      ...(network === 'tulle' ? [join(project, 'conf/tulle.yaml')] : []),
-    ]
+    const manifests = [coreDns(), ...(network === 'tulle' ? [read('conf/tulle.yaml')] : [])]
     await cluster.up({ tools, proxyMode, images: [...images, ...own], manifests }, step)
   } finally {
     rmSync(scratch, { recursive: true })
@@ -37,9 +36,15 @@ export async function bringUp(
   await step('DNS', () => cluster.rolledOut('kube-system'))
 }
 
-async function findTools(): Promise<Tools> {
+const read = (file: string): string => readFileSync(join(project, file), 'utf8')
+
+const coreDns = (): string =>
+  read('test/cluster/machine/coredns.yaml').replace('IMAGE', imageNames.coredns[0])
+
+/** Those of TULLE_CLUSTER_TOOLS as they are, else built where they are missing. */
+export async function findTools(say?: Say): Promise<Tools> {
   const given = process.env.TULLE_CLUSTER_TOOLS
-  if (given === undefined) throw new Error('TULLE_CLUSTER_TOOLS')
+  if (given === undefined) return ensureTools(say)
   return { bin: join(given, 'bin'), images: join(given, 'images') }
 }
 

@@ -9,6 +9,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import type { Ran, RunOptions } from '../../support/netns.ts'
+import type { Tools } from '../build.ts'
 import { removeCgroups } from './cgroups.ts'
 import type { Computer } from './computer.ts'
 import { ControlPlane } from './control-plane.ts'
@@ -19,15 +20,12 @@ import { nodeSites, places, stateDir } from './places.ts'
 import { makeFabric, plug, removeNetworks, routeToPods } from './underlay.ts'
 import { until } from './until.ts'
 
-/** Programs that `test/cluster/build.ts` made, and the images as docker-archives. */
-export type Tools = Readonly<{ bin: string; images: string }>
-
 export type ClusterWish = Readonly<{
   tools: Tools
   proxyMode: ProxyMode
   /** Docker-archives besides those of the tools. */
   images: readonly string[]
-  /** Manifests that make it whole: DNS, the pod network. */
+  /** Texts of manifests that make it whole: DNS, the pod network. */
   manifests: readonly string[]
 }>
 
@@ -102,7 +100,7 @@ export class Cluster {
       step('nodes registered, with pod ranges', () => this.#routeToPods()),
       step('manifests applied', async () => {
         // One request at a time: what comes first may be asked for by what follows.
-        for (const path of wish.manifests) await this.must(['apply', '-f', path])
+        for (const text of wish.manifests) await this.apply(text)
       }),
     ])
   }
@@ -156,7 +154,7 @@ export class Cluster {
   async #routeToPods(): Promise<void> {
     for (const node of this.nodes) {
       let podCIDRs: readonly string[] = []
-      await until(`the pod ranges of ${node.name}`, async () => {
+      await node.kubelet.ready(async () => {
         const words = ['get', 'node', node.name, '-o', 'jsonpath={.spec.podCIDRs[*]}']
         podCIDRs = (await this.must(words)).split(' ').filter((one) => one !== '')
         return podCIDRs.length === 2

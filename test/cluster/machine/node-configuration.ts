@@ -1,5 +1,6 @@
+import { imageNames } from '../tools/images.ts'
 import { cgroupOf } from './cgroups.ts'
-import { clusterDomain, dnsService, pauseImage, podRanges, type Site } from './places.ts'
+import { clusterDomain, dnsService, podRanges, type Site } from './places.ts'
 
 export const proxyModes = ['nftables', 'iptables'] as const
 export type ProxyMode = (typeof proxyModes)[number]
@@ -13,7 +14,7 @@ state = "/run/containerd"
 [grpc]
 address = "/run/containerd/containerd.sock"
 [plugins."io.containerd.cri.v1.images".pinned_images]
-sandbox = "${pauseImage}"
+sandbox = "${imageNames.pause[0]}"
 [plugins."io.containerd.cri.v1.runtime"]
 disable_apparmor = true
 restrict_oom_score_adj = true

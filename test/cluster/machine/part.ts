@@ -68,7 +68,7 @@ export class Part {
     } catch (refusal) {
       throw new Error(`${(refusal as Error).message}\n${this.lastWords()}`, { cause: refusal })
     }
-    if (!this.isRunning) throw new Error(`${this.#title} ended:\n${this.lastWords()}`)
+    if (!this.isRunning) throw new Error(`${this.#title} ended; ${this.lastWords()}`)
   }
 
   /** The end of its log. */

@@ -23,7 +23,6 @@ export const serviceRanges = ['10.96.0.0/16', 'fd00:10:96::/112'] as const
 export const apiServices = ['10.96.0.1', 'fd00:10:96::1'] as const
 export const dnsService = '10.96.0.10'
 export const clusterDomain = 'cluster.local'
-export const pauseImage = 'registry.k8s.io/pause:3.10.1'
 
 /** `near` is one bridge; `far` is behind a router, where plain routes to pods can't lead. */
 export type Segment = 'near' | 'far'

@@ -32,7 +32,7 @@ var components = map[string]func() *cobra.Command{
 	"kube-controller-manager": controllermanager.NewControllerManagerCommand,
 	"kube-proxy":              proxy.NewProxyCommand,
 	"kube-scheduler":          func() *cobra.Command { return scheduler.NewSchedulerCommand() },
-	"kubelet":                 func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) },
+	"kubelet":                 newKubeletCommand,
 }
 
 func main() {
@@ -54,6 +54,10 @@ func main() {
 		os.Exit(2)
 	}
 	os.Exit(cli.Run(component()))
+}
+
+func newKubeletCommand() *cobra.Command {
+	return kubelet.NewKubeletCommand(context.Background())
 }
 
 // kubectl reports its errors in its own words, and reads -v before anything else.
