@@ -6,7 +6,7 @@ project=${PROJECT:-/vagrant}
 export KUBECONFIG=/etc/kubernetes/admin.conf
 
 [ -e "$KUBECONFIG" ] || kubeadm init --config "$project/vagrant/control-plane.yaml"
-mkdir -p /root/.kube
-cp "$KUBECONFIG" /root/.kube/config
+mkdir -p ~/.kube # of root, whom Vagrant runs this as
+cp "$KUBECONFIG" ~/.kube/config
 kubectl apply -f "$project/conf/tulle.yaml"
 kubectl -n tulle-system rollout status daemonset/tulle --timeout=300s
