@@ -11,12 +11,13 @@ import {
   podSpec,
 } from '../../conf/pod-container.ts'
 import { rightsFor, rightsIn } from '../../conf/rights.ts'
+import { findTools } from '../machine/bring-up.ts'
 
 // The three ways to install are one: what Helm and kustomize make of conf/ is held against the
-// manifest. Wants helm and kubectl, but no cluster.
+// manifest. Helm and kubectl are the cluster's tools; the cluster itself is not asked.
 
-const tools = process.env.TULLE_CLUSTER_TOOLS
-const program = (name: string): string => (tools === undefined ? name : join(tools, 'bin', name))
+const { bin } = await findTools()
+const program = (name: 'helm' | 'kubectl'): string => join(bin, name)
 
 const release = ['template', 'tulle', confPath('helm/tulle'), '--namespace', 'tulle-system']
 /** A helm that was built from its module takes the cluster for a very old one. */
@@ -26,7 +27,7 @@ const chart = (...values: readonly string[]): readonly KubeObject[] =>
   objectsOf('helm', [...words, ...values.flatMap((value) => ['--set-json', value])])
 const overlay = (name: string): readonly KubeObject[] =>
   objectsOf('kubectl', ['kustomize', confPath(`kustomize/${name}`)])
-const objectsOf = (name: string, argv: readonly string[]): readonly KubeObject[] =>
+const objectsOf = (name: 'helm' | 'kubectl', argv: readonly string[]): readonly KubeObject[] =>
   objectsIn(execFileSync(program(name), argv, { encoding: 'utf8' }))
 
 const byName = (objects: readonly KubeObject[]): Readonly<Record<string, KubeObject>> =>
