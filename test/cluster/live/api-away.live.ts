@@ -136,8 +136,8 @@ const isServing = (uid: string): boolean =>
 async function addressesIn(pid: number): Promise<readonly string[]> {
   const words = ['-j', 'addr', 'show', 'dev', 'eth0', 'scope', 'global']
   const { stdout } = await runLater(['nsenter', `--net=/proc/${pid}/ns/net`, 'ip', ...words])
-  const [link] = JSON.parse(stdout) as readonly { addr_info: readonly { local: string }[] }[]
-  return (link?.addr_info ?? []).map(({ local }) => local)
+  const [link] = JSON.parse(stdout) as readonly { addr_info: readonly { local?: string }[] }[]
+  return (link?.addr_info ?? []).flatMap(({ local }) => local ?? [])
 }
 
 /** Who goes to it and where it goes, new connections, as far as it is not as it should be. */
