@@ -75,47 +75,6 @@ const crd = {
   },
 }
 
-t.test('the five manifests, one after the other', async (test) => {
-  const folder = mkdtempSync(join(tmpdir(), 'tulle-article-'))
-  let traffic: LiveTraffic | undefined
-  try {
-    await apply(crd)
-    await cluster.must(['wait', '--for=condition=Established', `crd/${crd.metadata.name}`])
-    for (const name of namespaces) await cluster.must(['create', 'namespace', name])
-    const pods = await startAll()
-    traffic = await LiveTraffic.among(
-      cluster,
-      pods,
-      ({ namespace, name }) => `${namespace}/${name}`,
-    )
-    for (const { key, ports } of wishes) await traffic.listen(key, portsOf(ports))
-    writeFileSync(join(folder, 'pods.yaml'), JSON.stringify(await objectsOfPods()))
-    for (const { file } of steps) {
-      const step = file ?? 'without policies'
-      if (file !== undefined) {
-        await cluster.must(['apply', '-f', fileIn(file)])
-        copyFileSync(fileIn(file), join(folder, file))
-        const waited = await tool('wait', '--timeout', '30s')
-        test.equal(waited.code, 0, `${step}: every node enforces it: ${waited.stdout.trim()}`)
-      }
-      const words = ['policy', 'matrix', '--from', folder, '--json']
-      const expected = allowedIn(run([executable, ...words]).stdout)
-      const live = allowedIn((await tool('matrix', '--json')).stdout)
-      test.same(live, expected, `${step}: the cluster and the files have one matrix`)
-      const went = await flowsThatGo(traffic, pods, expected)
-      test.same(went, expected, `${step}: ${went.length} flows go, those of the matrix`)
-      for (const { name } of cluster.nodes) await verified(test, name, step)
-    }
-    await explained(test)
-    await linted(test)
-  } finally {
-    traffic?.close()
-    await clean()
-    rmSync(folder, { recursive: true })
-  }
-  test.same(await agents.complaints(), [], 'every agent says that all is well')
-})
-
 const apply = (object: object): Promise<string> =>
   cluster.must(['apply', '-f', '-'], { input: JSON.stringify(object) })
 
@@ -267,3 +226,46 @@ async function clean(): Promise<void> {
   for (const { computer } of cluster.nodes)
     rmSync(join(computer.disk, adminOnNode), { force: true })
 }
+
+t.test('the five manifests, one after the other', async (test) => {
+  const folder = mkdtempSync(join(tmpdir(), 'tulle-article-'))
+  let traffic: LiveTraffic | undefined
+  try {
+    await apply(crd)
+    await cluster.must(['wait', '--for=condition=Established', `crd/${crd.metadata.name}`])
+    // An agent looks every two minutes for a kind that was not there, and at once when it starts.
+    await agents.restartAll()
+    for (const name of namespaces) await cluster.must(['create', 'namespace', name])
+    const pods = await startAll()
+    traffic = await LiveTraffic.among(
+      cluster,
+      pods,
+      ({ namespace, name }) => `${namespace}/${name}`,
+    )
+    for (const { key, ports } of wishes) await traffic.listen(key, portsOf(ports))
+    writeFileSync(join(folder, 'pods.yaml'), JSON.stringify(await objectsOfPods()))
+    for (const { file } of steps) {
+      const step = file ?? 'without policies'
+      if (file !== undefined) {
+        await cluster.must(['apply', '-f', fileIn(file)])
+        copyFileSync(fileIn(file), join(folder, file))
+        const waited = await tool('wait', '--timeout', '55s')
+        test.equal(waited.code, 0, `${step}: every node enforces it: ${waited.stdout.trim()}`)
+      }
+      const words = ['policy', 'matrix', '--from', folder, '--json']
+      const expected = allowedIn(run([executable, ...words]).stdout)
+      const live = allowedIn((await tool('matrix', '--json')).stdout)
+      test.same(live, expected, `${step}: the cluster and the files have one matrix`)
+      const went = await flowsThatGo(traffic, pods, expected)
+      test.same(went, expected, `${step}: ${went.length} flows go, those of the matrix`)
+      for (const { name } of cluster.nodes) await verified(test, name, step)
+    }
+    await explained(test)
+    await linted(test)
+  } finally {
+    traffic?.close()
+    await clean()
+    rmSync(folder, { recursive: true })
+  }
+  test.same(await agents.complaints(), [], 'every agent says that all is well')
+})
