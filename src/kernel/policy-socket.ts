@@ -12,7 +12,7 @@ import type { Query } from '../wire/netlink/message.ts'
 import { decodeElementTexts, type PlainElement, textOfElement } from '../wire/nft/element-list.ts'
 import { cutComment, nftBatch } from '../wire/nft/message.ts'
 import { decodeCounter, dumpCounters } from '../wire/nft/notice.ts'
-import { dumpElements, type Element, putElement, type SetName } from '../wire/nft/set.ts'
+import { dumpElements, type Element, flushSet, putElement, type SetName } from '../wire/nft/set.ts'
 import { decodeRule, deleteTable, dumpRules, ensureTable } from '../wire/nft/table.ts'
 import type { Native } from './native.ts'
 import { NETLINK_NETFILTER, NetlinkSocket } from './netlink-socket.ts'
@@ -33,6 +33,21 @@ import { rulesetNumber } from './ruleset-number.ts'
 export type Refusals = Omit<PolicyCounter, 'counter'> & {
   readonly packets: number
   readonly bytes: number
+}
+
+/**
+ * For the fraction of a millisecond in which the kernel ends what a batch deletes, packets meet the
+ * old table besides the new one: its chains still have their rules, its sets their elements, but its
+ * maps, verdicts among them, are empty. It would close every pod; where no pod is policed it lets
+ * everything pass. (nf_tables_commit: a chain that goes gets no rules for the new generation.)
+ */
+function disarming(rules: readonly string[]): readonly Query[] {
+  // A rule that looks into a set keeps it there.
+  const isThere = (family: string | undefined): boolean =>
+    rules.includes(`egress: an IPv${family} pod without a verdict`)
+  return policedSets
+    .filter((set) => isThere(set.at(-1)))
+    .map((set) => flushSet({ ...policyTable, set }))
 }
 
 /** `inet tulle-policy` in the host's namespace: the agent's part of it. */
@@ -60,9 +75,11 @@ export class PolicySocket {
    * @param policed what attachments have in the table, of all on record; under the store's lock.
    */
   load(program: Program, policed: readonly Element[]): void {
-    const found = this.#generation ?? generationIn(this.#rules())
+    const rules = this.#rules()
+    const found = this.#generation ?? generationIn(rules)
     const generation = found === undefined ? this.#draw() : nextGeneration(found)
     this.#commit('load the policies into nftables', [
+      ...disarming(rules),
       ensureTable(policyTable),
       deleteTable(policyTable),
       ...tableQueries(policyTable),

@@ -164,6 +164,10 @@ export const putElement = (element: Element): Query =>
 export const deleteElement = (element: Element): Query =>
   elementQuery(element, { number: NFT_MSG_DELSETELEM, flags: 0 })
 
+/** All of its elements; the set stays. */
+export const flushSet = ({ family, table, set }: SetName): Query =>
+  nftQuery(family, { number: NFT_MSG_DELSETELEM, flags: 0 }, [text(1, table), text(2, set)])
+
 export const deleteSet = ({ family, table, set }: SetName): Query =>
   nftQuery(family, { number: NFT_MSG_DELSET, flags: 0 }, [text(1, table), text(2, set)])
 
