@@ -37,9 +37,9 @@ export type Refusals = Omit<PolicyCounter, 'counter'> & {
 
 /**
  * For the fraction of a millisecond in which the kernel ends what a batch deletes, packets meet the
- * old table besides the new one: its chains still have their rules, its sets their elements, but its
- * maps, verdicts among them, are empty. It would close every pod; where no pod is policed it lets
- * everything pass. (nf_tables_commit: a chain that goes gets no rules for the new generation.)
+ * old table besides the new one: its chains have their rules still, its sets their elements, but
+ * its maps, verdicts among them, are empty, so it would close every pod that is policed. It lets
+ * everything pass where none is. (nf_tables_commit_chain_prepare leaves out a chain that goes.)
  */
 function disarming(rules: readonly string[]): readonly Query[] {
   // A rule that looks into a set keeps it there.
