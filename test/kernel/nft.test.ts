@@ -5,11 +5,12 @@ import {
   deleteElement,
   dumpElements,
   type Element,
+  flushSet,
   getElement,
   newElement,
   newSet,
 } from '../../src/wire/nft/set.ts'
-import { newChain, newTable } from '../../src/wire/nft/table.ts'
+import { deleteTable, newChain, newTable } from '../../src/wire/nft/table.ts'
 import { bytes } from '../wire/values.ts'
 import { type Room, refusalOf, runNft, withRoom } from './sockets.ts'
 
@@ -99,6 +100,16 @@ test('newElement: `nft list` shows each with its comment, and takes its own list
     const again = room.netns.exec(['nft', '-f', '/dev/stdin'], { input: listed })
     t.equal(`${again.code} ${again.stderr}`, '0 ')
     t.equal(runNft(room.netns, 'list', 'table', 'inet', 'tulle'), listed)
+  }))
+
+test('flushSet takes all elements of one set, and the set can go in the same batch', (t) =>
+  withRoom((room) => {
+    makeTable(room)
+    room.commit(...elements.map((one) => newElement(ours(one))))
+    t.strictSame(room.commit(flushSet({ ...inet, set: 'masquerade4' })), [])
+    t.strictSame(observed(room, 'masquerade4'), [])
+    t.equal(observed(room, 'masquerade6').length, 1)
+    t.strictSame(room.commit(flushSet({ ...inet, set: 'names' }), deleteTable(inet)), [])
   }))
 
 test('what newElement put in, dumpElements lists and getElement finds', (t) =>
