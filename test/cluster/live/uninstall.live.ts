@@ -33,7 +33,7 @@ const podNames = async (): Promise<readonly string[]> =>
 const annotationsOf = (node: string): Promise<string> =>
   cluster.must(['get', 'node', node, '-o', 'jsonpath={.metadata.annotations}'])
 
-/** A node whose agent was just replaced has answered no self-test: until the next one it is told. */
+/** Who has just got another agent answered no self-test meanwhile, and is told of until the next. */
 async function allWell(): Promise<void> {
   for (const { name, computer } of nodes)
     await until(`${name} to be well`, async () => {
