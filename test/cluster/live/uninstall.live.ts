@@ -33,7 +33,7 @@ const podNames = async (): Promise<readonly string[]> =>
 const annotationsOf = (node: string): Promise<string> =>
   cluster.must(['get', 'node', node, '-o', 'jsonpath={.metadata.annotations}'])
 
-/** Who has just got another agent answered no self-test meanwhile, and is told of until the next. */
+/** Who just got another agent answered no self-test meanwhile: others say so until the next one. */
 async function allWell(): Promise<void> {
   for (const { name, computer } of nodes)
     await until(`${name} to be well`, async () => {
