@@ -60,7 +60,6 @@ async function run({ loadNative, version }: AgentCall, config: AgentConfig): Pro
     const servers = await openServers(agent, config)
     stopOnSignals(agent, servers, { log, lockFd })
     agent.start()
-    agent.checkRights().catch((refusal: unknown) => end(log, refusal))
     log.info({ version, source: config.source }, 'started')
   } catch (refusal) {
     end(log, refusal)

@@ -3,8 +3,9 @@ import type { KubeClient } from '../kube/client.ts'
 import type { Clock } from './clock.ts'
 import type { AgentConfig } from './config.ts'
 import type { Findings } from './findings.ts'
-import { checkRights, kubeClientFor, openKubernetes } from './kubernetes.ts'
+import { kubeClientFor, openKubernetes } from './kubernetes.ts'
 import { oddNodes } from './node-findings.ts'
+import { Rights } from './rights.ts'
 import { type NodeSourceRun, openNodesFile, type SourceEars, sourceProblem } from './sources.ts'
 
 /** A new address is there a moment after the old one went. */
@@ -13,6 +14,7 @@ const reopenMilliseconds = 1_000
 export type NodeSourceOptions = {
   readonly config: Pick<AgentConfig, 'source' | 'flannelCompat' | 'policy'>
   readonly clock: Clock
+  readonly random: () => number
   readonly findings: Findings
   readonly onNews: (news: NodeNews) => void
   /** Connections to the API are of no use any more; those of others neither. */
@@ -23,15 +25,24 @@ export type NodeSourceOptions = {
 export class NodeSourceKeeper {
   readonly client: KubeClient | undefined
   readonly #options: NodeSourceOptions
+  readonly #rights: Rights | undefined
   readonly #nodeProblems = new Map<string, readonly string[]>()
   #run: NodeSourceRun | undefined
   #cancelReopen: (() => void) | undefined
 
   /** Throws CredentialsRefusal, in words, if Kubernetes is to be asked and nobody says how. */
   constructor(options: NodeSourceOptions) {
-    const { source } = options.config
+    const { source, policy } = options.config
     this.#options = options
-    if (source.kind !== 'nodes-file') this.client = kubeClientFor(source)
+    if (source.kind === 'nodes-file') return
+    this.client = kubeClientFor(source)
+    const work = policy ? 'routes and policies' : 'routes'
+    this.#rights = new Rights({ ...options, client: this.client, work })
+  }
+
+  /** False: RBAC denies what the agent can't do without. */
+  get hasRights(): boolean {
+    return this.#rights?.isEnough ?? true
   }
 
   status(): ReturnType<NodeSourceRun['status']> | undefined {
@@ -43,8 +54,12 @@ export class NodeSourceKeeper {
     const ears: SourceEars = {
       clock,
       onNews,
-      onProblem: (text) => findings.tell('source', text === undefined ? [] : [sourceProblem(text)]),
+      onProblem: (text) => {
+        findings.tell('source', text === undefined ? [] : [sourceProblem(text)])
+        if (text !== undefined) this.#rights?.ask()
+      },
     }
+    this.#rights?.ask()
     if (config.source.kind === 'nodes-file') this.#run = openNodesFile(config.source.path, ears)
     else if (this.client) {
       const { flannelCompat } = config
@@ -69,14 +84,9 @@ export class NodeSourceKeeper {
     })
   }
 
-  /** What RBAC denies and the agent could do without; throws if it can't do without. */
-  async checkRights(): Promise<string | undefined> {
-    const work = this.#options.config.policy ? 'routes and policies' : 'routes'
-    return this.client && checkRights(this.client, work)
-  }
-
   async close(): Promise<void> {
     this.#cancelReopen?.()
+    this.#rights?.close()
     await this.#run?.close()
     this.client?.close()
   }

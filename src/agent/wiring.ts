@@ -86,8 +86,8 @@ export class Agent {
       onFault: (text) => log.debug(text),
     })
     this.#source = new NodeSourceKeeper({
+      ...settings,
       config,
-      clock,
       findings: this.#findings,
       onNews: (news) => this.#take(news, 'live'),
       onReopened: () => this.#host.policy?.reopen(),
@@ -108,12 +108,6 @@ export class Agent {
     })
     const { client } = this.#source
     if (client) this.#report = this.#makeReport(settings, client)
-  }
-
-  /** Throws if RBAC does not let the agent work; an API that is silent is waited for. */
-  async checkRights(): Promise<void> {
-    const missing = await this.#source.checkRights()
-    if (missing !== undefined) this.#parts.log.warn(missing)
   }
 
   /** Listens first, so that nothing is missed between the first look and the first event. */
@@ -158,7 +152,8 @@ export class Agent {
   get isReady(): boolean {
     const { conflist } = this.#parts.config
     const hasPolicies = this.#host.policy?.isReady ?? true
-    return this.#fabric.isReady && hasPolicies && (conflist === undefined || this.#node.isReady)
+    const isFit = this.#source.hasRights && this.#fabric.isReady && hasPolicies
+    return isFit && (conflist === undefined || this.#node.isReady)
   }
 
   status(): AgentStatus {

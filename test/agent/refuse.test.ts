@@ -1,11 +1,10 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'tap'
 import { missingFeatures } from '../../src/agent/preflight.ts'
 import { errno } from '../../src/kernel/refusal.ts'
 import { native } from '../kernel/sockets.ts'
-import { ApiServer } from '../support/api-server.ts'
 import { executable } from '../support/cni.ts'
 import { type Ran, runLater } from '../support/netns.ts'
 
@@ -69,38 +68,4 @@ test('a kernel without VXLAN, and one without nf_tables', async (t) => {
   }
   t.match(missingFeatures(noNetfilter), [/no nf_tables \(.*EPROTONOSUPPORT/])
   t.same(missingFeatures(native), [], 'this one has both')
-})
-
-test('RBAC that lacks a rule: the rule is told', async (t) => {
-  const api = new ApiServer()
-  api.faults.denied.add('watch nodes')
-  const folder = mkdtempSync(join(tmpdir(), 'tt-refuse-'))
-  const kubeconfig = join(folder, 'kubeconfig')
-  const name = 'test'
-  try {
-    await api.listen()
-    const clusters = [{ name, cluster: { server: api.url } }]
-    const contexts = [{ name, context: { cluster: name, user: name } }]
-    const users = [{ name, user: {} }]
-    writeFileSync(
-      kubeconfig,
-      JSON.stringify({ 'current-context': name, clusters, contexts, users }),
-    )
-    const words = ['--kubeconfig', kubeconfig, '--run-dir', folder, '--state-dir', folder]
-    // In this namespace, as the stand-in is; it ends before it knows a node, so nothing is done.
-    const { code, stdout } = await runLater(
-      [executable, 'agent', '--node-name', 'a', '--conflist', '', '--metrics', '', ...words].concat(
-        ['--data-dir', folder],
-      ),
-      { timeoutMs: 20_000, env: {} },
-    )
-    t.equal(code, 1)
-    t.match(
-      stdout,
-      /Cannot start. Not allowed: .*resources: \[\\"nodes\\"\], verbs: \[\\"watch\\"\]/,
-    )
-  } finally {
-    await api.stop()
-    rmSync(folder, { recursive: true })
-  }
 })
