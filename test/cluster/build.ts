@@ -72,6 +72,7 @@ async function ensureFolder(
   if (!existsSync(folder)) {
     const unfinished = `${folder}.unfinished`
     mkdirSync(unfinished, { recursive: true })
+    say(`${kind}: building into ${cache}`)
     const started = performance.now()
     await make(unfinished)
     renameSync(unfinished, folder)
