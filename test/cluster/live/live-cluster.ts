@@ -25,8 +25,10 @@ export async function withNamespace(
     test.fail(String(refusal), { stack: String((refusal as Error).stack) })
   } finally {
     if (!test.passing()) {
-      const shown = ['-n', namespace, 'get', 'pods,events', '-o', 'wide']
-      test.comment((await cluster.kubectl(shown)).stdout)
+      const pods = await cluster.kubectl(['-n', namespace, 'get', 'pods', '-o', 'wide'])
+      const warnings = ['get', 'events', '--field-selector=type=Warning']
+      const events = await cluster.kubectl(['-n', namespace, ...warnings])
+      test.comment(`${pods.stdout}${events.stdout}`)
     }
     await cluster.must(['delete', 'namespace', namespace, '--timeout=90s'], { timeoutMs: 100_000 })
   }

@@ -62,6 +62,11 @@ export async function readyPods(
 ): Promise<readonly LivePod[]> {
   const wait = ['wait', 'pods', '--all', '--for=condition=Ready', `--timeout=${limitSeconds}s`]
   await cluster.must(['-n', namespace, ...wait], { timeoutMs: (limitSeconds + 10) * 1000 })
+  return listPods(cluster, namespace)
+}
+
+/** Every pod of the namespace as the API knows it now. */
+export async function listPods(cluster: Cluster, namespace: string): Promise<readonly LivePod[]> {
   const listed = await cluster.controlPlane.list<PodObject>('-n', namespace, 'pods')
   return listed.map(({ metadata, spec, status }) => ({
     namespace,
