@@ -9,7 +9,7 @@ import { until } from '../machine/until.ts'
 import { type AgentPod, Agents } from './agents.ts'
 import { liveCluster, withNamespace } from './live-cluster.ts'
 import { pauseProgram, processesOfUid, uidOf } from './pod-processes.ts'
-import { type LivePod, readyPods, startPods } from './pods.ts'
+import { type LivePod, startPods } from './pods.ts'
 import { openPort, PolicedField, protocols } from './policed-field.ts'
 
 t.setTimeout(1_500_000)
@@ -25,6 +25,8 @@ t.test(`the API server is away for ${awaySeconds} s`, (test) =>
       // Not of the field's flows: these end with their sandbox.
       const remade = await startRemade(namespace)
       const agentPods = await agents.pods()
+      /** Addresses of those that were made anew. */
+      const now = new Map<string, readonly string[]>()
       await field.begin()
       const end = performance.now() + awaySeconds * 1000
       await takeAway(cluster)
@@ -33,6 +35,7 @@ t.test(`the API server is away for ${awaySeconds} s`, (test) =>
         for (const one of remade) {
           const { name } = one.pod
           const addresses = await remake(field, one)
+          now.set(name, addresses)
           test.equal(addresses.length, 2, `${name}: made anew without the API: ${addresses}`)
           // What an agent has not been told since its start it does not guess: closed until then.
           const wanted = one.pod.node === killedOn ? 'closed' : 'policed'
@@ -47,13 +50,15 @@ t.test(`the API server is away for ${awaySeconds} s`, (test) =>
       await field.end(test, 'API server away')
       await field.settled()
       test.pass('new connections go as policies say, once the API is back')
-      const now = await readyPods(cluster, namespace, 60)
-      for (const { name, ips: addresses } of now.filter((pod) => pod.name.startsWith('remade'))) {
-        test.same(
-          await wrongOf(field, { name, addresses, wanted: 'policed' }),
-          [],
-          `${name}: policed again`,
-        )
+      for (const { pod } of remade) {
+        const one = {
+          name: pod.name,
+          addresses: now.get(pod.name) ?? [],
+          wanted: 'policed',
+        } as const
+        const isPoliced = async (): Promise<boolean> => (await wrongOf(field, one)).length === 0
+        await until(`${pod.name} to be policed`, isPoliced, { limitMs: 120_000 })
+        test.pass(`${pod.name}: policed, with the API back`)
       }
       test.same(await agents.complaints(), [], 'every agent says that all is well')
     } finally {
