@@ -14,10 +14,12 @@ type Done = Outcome & { readonly name: string; readonly ms: number }
 type Ended = { readonly code: number | null; readonly output: string; readonly stderr: string }
 
 // These touch nothing but their arguments, so their files may run beside each other. Every other
-// folder makes namespaces or files and measures time: one file after the other.
+// folder makes namespaces or files, and much of it measures time: one file after the other.
 const sideBySide = new Set(
   'base cluster wire cni ipam datapath overlay policy flow bgp laws sim'.split(' '),
 )
+/** Of the rest, those with hosts of their own that measure nothing: most of their time is waiting. */
+const inTwos = /^test\/conformance\/(?!shaping|parallel|many-leases)/
 
 const checks: readonly (readonly [name: string, ...command: string[]])[] = [
   ['tsc', 'tsc', '--noEmit'],
@@ -67,11 +69,20 @@ function plan(only: readonly string[], before: ReadonlySet<string>): readonly St
   if (needsBuild) stages.push(check('build', 'node', 'scripts/build.mjs'))
   for (const [name, ...command] of checks) if (isNamed(name)) stages.push(check(name, ...command))
   if (unit !== undefined) stages.push(tap('unit', unit, ['--jobs=2']))
-  for (const [name, files] of folders) stages.push(tap(name, files, ['--jobs=1']))
+  for (const [name, files] of folders) stages.push(...folderStages(name, files))
   if (isNamed('demo')) stages.push(check('demo', 'node', 'scripts/demo.ts', '--json'))
   if (isNamed('demo')) stages.push(check('demo policy', 'node', 'scripts/demo-policy.ts', '--json'))
   if (usesExecutable) stages.push({ name: 'leftovers', run: () => leftovers(before) })
   return stages
+}
+
+function folderStages(name: string, files: readonly string[]): readonly Stage[] {
+  const two = files.filter((file) => inTwos.test(file))
+  const one = files.filter((file) => !inTwos.test(file))
+  return [
+    ...(two.length > 0 ? [tap(name, two, ['--jobs=2'])] : []),
+    ...(one.length > 0 ? [tap(name, one, ['--jobs=1'])] : []),
+  ]
 }
 
 async function runStage({ name, run }: Stage): Promise<Done> {
