@@ -107,8 +107,8 @@ function lineBreaches(file, line, number) {
   return found
 }
 
-/** A row of a Markdown table, a text in JSON and Go's checksums can't be broken. */
-const isColumned = (/** @type {string} */ file) => !/\.(md|json|sum)$/.test(file)
+/** A row of a Markdown table, a text in JSON, Go's requirements and checksums can't be broken. */
+const isColumned = (/** @type {string} */ file) => !/\.(md|json|mod|sum)$/.test(file)
 /** Nothing can be broken off an address or a hash. */
 const isOneWord = (/** @type {string} */ line) => /^\W*\S{80,}$/.test(line)
 
