@@ -79,8 +79,10 @@ export type Deletion = {
 export async function runDel(remains: Remains, deletion: Deletion): Promise<void> {
   const { network, container, ifname, plugins } = remains
   const { executable, binDir, ...place } = deletion
+  const { PATH = '', TULLE_PROC_SYS } = process.env
   const env = {
-    PATH: process.env.PATH ?? '',
+    PATH,
+    ...(TULLE_PROC_SYS === undefined ? {} : { TULLE_PROC_SYS }),
     CNI_COMMAND: 'DEL',
     CNI_CONTAINERID: container,
     CNI_IFNAME: ifname,

@@ -1,0 +1,90 @@
+import { cpSync, existsSync, globSync } from 'node:fs'
+import { basename } from 'node:path'
+import { parseArgs, styleText } from 'node:util'
+import { bringUp, findTools } from '../test/cluster/machine/bring-up.ts'
+import { Cluster } from '../test/cluster/machine/cluster.ts'
+import type { ProxyMode } from '../test/cluster/machine/node-configuration.ts'
+import { places } from '../test/cluster/machine/places.ts'
+import { Progress } from '../test/cluster/machine/progress.ts'
+import { remains } from '../test/cluster/machine/remains.ts'
+import { tracesOf } from './leftovers.ts'
+import { check, failWhole, type Outcome, Run, type Stage, tap } from './stages.ts'
+
+/** What kube-proxy decides is tested in its other mode too, on a cluster of its own. */
+const alsoWithIptables = ['services']
+
+const cluster = new Cluster()
+const passed: Outcome = { passed: 1, failures: [], skips: [] }
+
+async function main(): Promise<void> {
+  const { values } = parseArgs({
+    options: {
+      only: { type: 'string', multiple: true },
+      keep: { type: 'boolean', default: false },
+      logs: { type: 'string' },
+      json: { type: 'string' },
+    },
+  })
+  const before = await tracesOf()
+  const run = new Run()
+  const asked = (name: string): boolean => values.only?.some((one) => name.includes(one)) ?? true
+  const files = globSync('test/cluster/live/*.live.ts').sort()
+  const live = files.filter((file) => asked(nameOf(file)))
+  if (cluster.exists) await run.run(takeDown('an earlier cluster'))
+  await run.run(whole('tools', () => findTools((line) => console.log(`  ${line}`))))
+  await run.run(check('build', 'node', 'scripts/build.mjs'))
+  await withCluster('nftables', live)
+  const again = live.filter((file) => alsoWithIptables.includes(nameOf(file)))
+  if (again.length > 0 && !values.keep) await withCluster('iptables', again)
+  if (!values.keep) await run.run({ name: 'leftovers', run: () => leftovers(before) })
+  run.finish(values.json)
+
+  /** Stages of one cluster's life; tests are not tried on one that did not come up. */
+  async function withCluster(mode: ProxyMode, tests: readonly string[]): Promise<void> {
+    const up = await run.run(start(mode))
+    for (const file of up.failures.length === 0 ? tests : []) {
+      await run.run(tap(`${nameOf(file)}${mode === 'nftables' ? '' : `, ${mode}`}`, [file], []))
+    }
+    if (values.logs !== undefined) keepLogs(values.logs, mode)
+    if (!values.keep) await run.run(takeDown(`down, ${mode}`))
+  }
+}
+
+const nameOf = (file: string): string => basename(file, '.live.ts')
+
+const start = (proxyMode: ProxyMode): Stage =>
+  whole(`up, ${proxyMode}`, () =>
+    bringUp(cluster, { kind: 'up', proxyMode, network: 'tulle', images: [] }, new Progress()),
+  )
+
+const takeDown = (name: string): Stage => whole(name, () => cluster.down())
+
+/** A stage that is well unless it throws. */
+function whole(name: string, work: () => Promise<unknown>): Stage {
+  const run = async (): Promise<Outcome> => {
+    try {
+      await work()
+      return passed
+    } catch (refusal) {
+      const details = refusal instanceof Error ? (refusal.stack ?? '') : String(refusal)
+      return { passed: 0, failures: [{ name, details }], skips: [] }
+    }
+  }
+  return { name, run }
+}
+
+/** What clusters and tests left on the machine; what was there before is somebody else's. */
+async function leftovers(before: ReadonlySet<string>): Promise<Outcome> {
+  const traces = [...(await tracesOf())].filter((trace) => !before.has(trace))
+  const left = [...traces, ...(await remains())]
+  const failures = left.map((trace) => ({ name: `left behind: ${trace}`, details: '' }))
+  return { passed: failures.length === 0 ? 1 : 0, failures, skips: [] }
+}
+
+function keepLogs(folder: string, mode: ProxyMode): void {
+  if (!existsSync(places.logs)) return
+  cpSync(places.logs, `${folder}/${mode}`, { recursive: true })
+  console.log(styleText('dim', `  logs of all parts are in ${folder}/${mode}`))
+}
+
+main().catch(failWhole)
