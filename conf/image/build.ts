@@ -9,7 +9,7 @@
 // --root is the root file system of a Debian that the libraries are taken from; for another
 // architecture than this machine's, one of that architecture:
 //   mmdebstrap --variant=extract --arch=arm64 --include=libstdc++6 bookworm arm64-root
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
@@ -61,7 +61,9 @@ function libraryEntries(
   packages: readonly Package[],
 ): readonly TarEntry[] {
   return [
-    ...libraries.map(({ source, path }) => file(path, readFileSync(source), 0o755)),
+    ...libraries.map(({ source, path }) =>
+      file(path, readFileSync(source), statSync(source).mode & 0o777),
+    ),
     ...packages.flatMap(({ name, status, copyright }) => [
       file(`var/lib/dpkg/status.d/${name}`, Buffer.from(status)),
       ...(copyright ? [file(`usr/share/doc/${name}/copyright`, copyright)] : []),

@@ -59,14 +59,14 @@ async function run({ loadNative, version }: AgentCall, config: AgentConfig): Pro
     })
     const servers = await openServers(agent, config)
     stopOnSignals(agent, servers, { log, lockFd })
-    agent.start().catch((refusal: unknown) => end(log, refusal))
+    agent.start()
     log.info({ version, source: config.source }, 'started')
   } catch (refusal) {
     end(log, refusal)
   }
 }
 
-/** Refuses to go on: the text says what is missing. No route and no policy has been written yet. */
+/** Refuses to start: the text says what is missing. Nothing has been done to the kernel yet. */
 function end(log: Log, refusal: unknown): never {
   log.fatal(refusal instanceof Error ? refusal.message : String(refusal))
   process.exit(1)

@@ -3,8 +3,9 @@ import type { KubeClient } from '../kube/client.ts'
 import type { Clock } from './clock.ts'
 import type { AgentConfig } from './config.ts'
 import type { Findings } from './findings.ts'
-import { checkRights, kubeClientFor, openKubernetes } from './kubernetes.ts'
+import { kubeClientFor, openKubernetes } from './kubernetes.ts'
 import { oddNodes } from './node-findings.ts'
+import { Rights } from './rights.ts'
 import { type NodeSourceRun, openNodesFile, type SourceEars, sourceProblem } from './sources.ts'
 
 /** A new address is there a moment after the old one went. */
@@ -13,6 +14,7 @@ const reopenMilliseconds = 1_000
 export type NodeSourceOptions = {
   readonly config: Pick<AgentConfig, 'source' | 'flannelCompat' | 'policy'>
   readonly clock: Clock
+  readonly random: () => number
   readonly findings: Findings
   readonly onNews: (news: NodeNews) => void
   /** Connections to the API are of no use any more; those of others neither. */
@@ -23,34 +25,55 @@ export type NodeSourceOptions = {
 export class NodeSourceKeeper {
   readonly client: KubeClient | undefined
   readonly #options: NodeSourceOptions
+  readonly #rights: Rights | undefined
   readonly #nodeProblems = new Map<string, readonly string[]>()
   #run: NodeSourceRun | undefined
   #cancelReopen: (() => void) | undefined
 
   /** Throws CredentialsRefusal, in words, if Kubernetes is to be asked and nobody says how. */
   constructor(options: NodeSourceOptions) {
-    const { source } = options.config
+    const { source, policy } = options.config
     this.#options = options
-    if (source.kind !== 'nodes-file') this.client = kubeClientFor(source)
+    if (source.kind === 'nodes-file') return
+    this.client = kubeClientFor(source)
+    const work = policy ? 'routes and policies' : 'routes'
+    const onAnswer = (): void => this.#openAllowed()
+    this.#rights = new Rights({ ...options, client: this.client, work, onAnswer })
+  }
+
+  /** False: RBAC denies what the agent can't do without. */
+  get hasRights(): boolean {
+    return this.#rights?.isEnough ?? true
   }
 
   status(): ReturnType<NodeSourceRun['status']> | undefined {
     return this.#run?.status()
   }
 
+  /** Kubernetes is asked for nodes, and so routes and policies are written, once RBAC allows all. */
   open(): void {
-    const { config, clock, findings, onNews } = this.#options
-    const ears: SourceEars = {
+    const { source } = this.#options.config
+    if (source.kind === 'nodes-file') this.#run = openNodesFile(source.path, this.#ears())
+    else this.#rights?.ask()
+  }
+
+  #openAllowed(): void {
+    if (!this.client || this.#run || !this.hasRights) return
+    const { flannelCompat } = this.#options.config
+    const onNodeProblems = (name: string, problems: readonly string[]): void =>
+      this.#tellOdd(name, problems)
+    this.#run = openKubernetes(this.client, { ...this.#ears(), flannelCompat, onNodeProblems })
+  }
+
+  #ears(): SourceEars {
+    const { clock, findings, onNews } = this.#options
+    return {
       clock,
       onNews,
-      onProblem: (text) => findings.tell('source', text === undefined ? [] : [sourceProblem(text)]),
-    }
-    if (config.source.kind === 'nodes-file') this.#run = openNodesFile(config.source.path, ears)
-    else if (this.client) {
-      const { flannelCompat } = config
-      const onNodeProblems = (name: string, problems: readonly string[]): void =>
-        this.#tellOdd(name, problems)
-      this.#run = openKubernetes(this.client, { ...ears, flannelCompat, onNodeProblems })
+      onProblem: (text) => {
+        findings.tell('source', text === undefined ? [] : [sourceProblem(text)])
+        if (text !== undefined) this.#rights?.ask()
+      },
     }
   }
 
@@ -63,20 +86,16 @@ export class NodeSourceKeeper {
     this.#cancelReopen?.()
     this.#cancelReopen = this.#options.clock.after(reopenMilliseconds, () => {
       void this.#run?.close()
+      this.#run = undefined
       this.client?.close()
-      this.open()
+      this.#openAllowed()
       this.#options.onReopened()
     })
   }
 
-  /** What RBAC denies and the agent could do without; throws if it can't do without. */
-  async checkRights(): Promise<string | undefined> {
-    const work = this.#options.config.policy ? 'routes and policies' : 'routes'
-    return this.client && checkRights(this.client, work)
-  }
-
   async close(): Promise<void> {
     this.#cancelReopen?.()
+    this.#rights?.close()
     await this.#run?.close()
     this.client?.close()
   }

@@ -86,8 +86,8 @@ export class Agent {
       onFault: (text) => log.debug(text),
     })
     this.#source = new NodeSourceKeeper({
+      ...settings,
       config,
-      clock,
       findings: this.#findings,
       onNews: (news) => this.#take(news, 'live'),
       onReopened: () => this.#host.policy?.reopen(),
@@ -110,12 +110,8 @@ export class Agent {
     if (client) this.#report = this.#makeReport(settings, client)
   }
 
-  /**
-   * Listens first, so that nothing is missed between the first look and the first event. Nodes are
-   * asked for, without which no route and no policy is written, once RBAC is known to let the agent
-   * work; throws RightsMissing if it does not. A silent API is waited for.
-   */
-  async start(): Promise<void> {
+  /** Listens first, so that nothing is missed between the first look and the first event. */
+  start(): void {
     this.#events = listenToKernel({
       own: this.#own,
       onRoute: (type, body) => {
@@ -133,10 +129,8 @@ export class Agent {
     this.#host.start()
     if (this.#parts.isPackaged) this.#collect.loop.mark()
     this.#selfTest.start()
+    this.#source.open()
     this.#waitForSource()
-    const missing = await this.#source.checkRights()
-    if (missing !== undefined) this.#parts.log.warn(missing)
-    if (!this.#isStopped) this.#source.open()
   }
 
   /** The data path is left as it is. */
@@ -158,7 +152,8 @@ export class Agent {
   get isReady(): boolean {
     const { conflist } = this.#parts.config
     const hasPolicies = this.#host.policy?.isReady ?? true
-    return this.#fabric.isReady && hasPolicies && (conflist === undefined || this.#node.isReady)
+    const isFit = this.#source.hasRights && this.#fabric.isReady && hasPolicies
+    return isFit && (conflist === undefined || this.#node.isReady)
   }
 
   status(): AgentStatus {

@@ -72,7 +72,7 @@ export const need = {
   },
 } as const satisfies Readonly<Record<string, Need>>
 
-/** Without these the agent can't do its work: it refuses to start. */
+/** Without these the agent can't do its work. */
 export const neededAtStart: readonly Need[] = [
   need.getNode,
   need.listNodes,
@@ -132,11 +132,27 @@ export function ruleOf({ verb, resource, subresource }: Need): string {
   return `{ apiGroups: ["${resource.group}"], resources: ["${name}"], verbs: ["${verb}"] }`
 }
 
-/** What was denied, what it is for, and the rules to add: for the refusal to start. */
+/** Where conf/tulle.yaml gives it. */
+const roleOf = ({ namespace }: Need): string =>
+  namespace === undefined
+    ? 'the ClusterRole "tulle"'
+    : `the Role "tulle-events" of namespace ${namespace}`
+
+/** "Not allowed: watch nodes (routes follow every node), create events (findings are reported)" */
 export const explainDenied = (denied: readonly Need[]): string =>
-  denied
-    .map((one) => `Not allowed: ${one.why}; add to the ClusterRole of tulle: ${ruleOf(one)}`)
-    .join('\n')
+  `Not allowed: ${denied
+    .map(({ verb, resource: { plural }, subresource, why }) => {
+      const name = subresource === undefined ? plural : `${plural}/${subresource}`
+      return `${verb} ${name} (${why})`
+    })
+    .join(', ')}`
+
+/** The rules to add, by the role that has them. */
+export function remedyOf(denied: readonly Need[]): string {
+  const roles = Map.groupBy(denied, roleOf)
+  const rules = [...roles].map(([role, needs]) => `${role}: ${needs.map(ruleOf).join(', ')}`)
+  return `apply the manifest again, or add to ${rules.join('; and to ')}`
+}
 
 /** RBAC lacks a rule: the text names it. */
 export class AccessMissing extends Error {
@@ -144,8 +160,7 @@ export class AccessMissing extends Error {
   readonly need: Need
 
   constructor(missing: Need, cause: Error) {
-    const rule = ruleOf(missing)
-    super(`${cause.message}; add to the ClusterRole of tulle: ${rule}`, { cause })
+    super(`${cause.message}; ${remedyOf([missing])}`, { cause })
     this.need = missing
   }
 }

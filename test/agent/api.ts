@@ -95,6 +95,15 @@ export class Api {
     return this.ask('GET', '/apis/events.k8s.io/v1/events')
   }
 
+  /** "watch nodes": nobody may any more. */
+  deny(right: string): Promise<Json> {
+    return this.ask('POST', `/stand-in/deny?right=${encodeURIComponent(right)}`)
+  }
+
+  grant(right: string): Promise<Json> {
+    return this.ask('POST', `/stand-in/grant?right=${encodeURIComponent(right)}`)
+  }
+
   /** Nobody reaches it any more, or again. */
   cut(): void {
     this.netns.ip('link', 'set', 'eth0', 'down')

@@ -1,14 +1,14 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'tap'
-import { tracesOf } from '../../scripts/leftovers.ts'
 import { missingFeatures } from '../../src/agent/preflight.ts'
 import { errno } from '../../src/kernel/refusal.ts'
 import { native } from '../kernel/sockets.ts'
-import { ApiServer } from '../support/api-server.ts'
 import { executable } from '../support/cni.ts'
 import { type Ran, runLater } from '../support/netns.ts'
+import { three, withKubernetes } from './cluster.ts'
+import { until } from './running-agent.ts'
 
 // What an agent that can't work says before it ends, having changed nothing.
 
@@ -72,41 +72,22 @@ test('a kernel without VXLAN, and one without nf_tables', async (t) => {
   t.same(missingFeatures(native), [], 'this one has both')
 })
 
-test('RBAC that lacks a rule: the rule is told', async (t) => {
-  const before = await tracesOf()
-  const api = new ApiServer()
-  api.faults.denied.add('watch nodes')
-  const folder = mkdtempSync(join(tmpdir(), 'tt-refuse-'))
-  const kubeconfig = join(folder, 'kubeconfig')
-  const name = 'test'
-  try {
-    await api.listen()
-    const clusters = [{ name, cluster: { server: api.url } }]
-    const contexts = [{ name, context: { cluster: name, user: name } }]
-    const users = [{ name, user: {} }]
-    writeFileSync(
-      kubeconfig,
-      JSON.stringify({ 'current-context': name, clusters, contexts, users }),
-    )
-    const words = ['--kubeconfig', kubeconfig, '--run-dir', folder, '--state-dir', folder]
-    // In this namespace, as the stand-in is: nothing is written before its rights are known.
-    const { code, stdout } = await runLater(
-      [executable, 'agent', '--node-name', 'a', '--conflist', '', '--metrics', '', ...words].concat(
-        ['--data-dir', folder],
-      ),
-      { timeoutMs: 20_000, env: {} },
-    )
-    t.equal(code, 1)
-    t.match(
-      stdout,
-      /Cannot start. Not allowed: .*resources: \[\\"nodes\\"\], verbs: \[\\"watch\\"\]/,
-    )
-    t.same(
-      [...(await tracesOf())].filter((trace) => !before.has(trace)),
-      [],
-    )
-  } finally {
-    await api.stop()
-    rmSync(folder, { recursive: true })
-  }
-})
+test('RBAC that lacks a rule: nothing is written until it is there', (t) =>
+  withKubernetes(three.slice(0, 2), async (cluster, api) => {
+    const wish = three[2]
+    if (!wish) throw new Error('no third node')
+    const { host, agent } = cluster.add(wish, ['--kubeconfig', api.kubeconfig])
+    await api.put(host.node)
+    await api.deny('watch nodes')
+    agent.start()
+    await until('the finding', async () => {
+      const { findings } = await agent.status()
+      return findings.some(({ check }) => check === 'rights-missing')
+    })
+    t.notOk((await agent.status()).ready)
+    t.equal(host.netns.exec(['nft', 'list', 'tables']).stdout, '')
+    t.notMatch(host.netns.ip('link'), /tulle/)
+    await api.grant('watch nodes')
+    await agent.ready()
+    await cluster.allReach()
+  }))

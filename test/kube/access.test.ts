@@ -1,5 +1,5 @@
 import { test } from 'tap'
-import { deniedNeeds, explainDenied, need, neededAtStart } from '../../src/kube/access.ts'
+import { deniedNeeds, explainDenied, need, neededAtStart, remedyOf } from '../../src/kube/access.ts'
 import { ApiServer } from '../support/api-server.ts'
 import { clientOf } from './reflected.ts'
 
@@ -14,11 +14,16 @@ test('what RBAC denies is found, and each missing rule is named', async (t) => {
   t.same(denied, [need.watchNodes, need.patchNodeStatus])
   t.equal(
     explainDenied(denied),
-    'Not allowed: routes follow every node; add to the ClusterRole of tulle: ' +
-      '{ apiGroups: [""], resources: ["nodes"], verbs: ["watch"] }\n' +
-      "Not allowed: this node's conditions and Flannel's annotations are written; " +
-      'add to the ClusterRole of tulle: ' +
-      '{ apiGroups: [""], resources: ["nodes/status"], verbs: ["patch"] }',
+    'Not allowed: watch nodes (routes follow every node), patch nodes/status ' +
+      "(this node's conditions and Flannel's annotations are written)",
+  )
+  t.equal(
+    remedyOf([...denied, need.patchEvents]),
+    'apply the manifest again, or add to the ClusterRole "tulle": ' +
+      '{ apiGroups: [""], resources: ["nodes"], verbs: ["watch"] }, ' +
+      '{ apiGroups: [""], resources: ["nodes/status"], verbs: ["patch"] }; ' +
+      'and to the Role "tulle-events" of namespace default: ' +
+      '{ apiGroups: ["events.k8s.io"], resources: ["events"], verbs: ["patch"] }',
   )
 })
 

@@ -112,7 +112,7 @@ export class ApiServer {
     const control = controls[url.pathname.replace('/stand-in/', '')]
     if (control !== undefined) {
       this.#sockets.delete(request.socket) // whoever asks for a cut wants an answer
-      control(this)
+      control(this, url.searchParams)
       return this.#send(response, { status: 200, text: '{}' })
     }
     const { slowMs } = this.faults
@@ -289,12 +289,15 @@ class Refused extends Error {
 }
 
 /** For a test in another process: POST /stand-in/drop, and so on. */
-const controls: Readonly<Record<string, (server: ApiServer) => void>> = {
+const controls: Readonly<Record<string, (server: ApiServer, words: URLSearchParams) => void>> = {
   drop: (server) => server.drop(),
   hang: (server) => server.hang(),
   recover: (server) => server.recover(),
   compact: (server) => server.compact(),
   'end-watches': (server) => server.endWatches(),
+  /** ?right=watch%20nodes */
+  deny: (server, words) => server.faults.denied.add(words.get('right') ?? ''),
+  grant: (server, words) => server.faults.denied.delete(words.get('right') ?? ''),
 }
 
 const patches: Readonly<Record<string, (target: unknown, patch: unknown) => unknown>> = {
