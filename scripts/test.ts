@@ -8,7 +8,7 @@ import { check, failWhole, type Outcome, Run, type Stage, tap } from './stages.t
 const sideBySide = new Set(
   'base cluster wire cni ipam datapath overlay policy flow bgp laws sim'.split(' '),
 )
-/** Of the rest, those with hosts of their own that measure nothing: most of their time is waiting. */
+/** Of the rest, those that have hosts of their own and measure nothing: most of it is waiting. */
 const inTwos = /^test\/conformance\/(?!shaping|parallel|many-leases)/
 
 const checks: readonly (readonly [name: string, ...command: string[]])[] = [

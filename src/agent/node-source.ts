@@ -50,7 +50,7 @@ export class NodeSourceKeeper {
     return this.#run?.status()
   }
 
-  /** Kubernetes is asked for nodes, and so routes and policies are written, once RBAC allows all. */
+  /** Kubernetes is asked for nodes once RBAC allows all: before, nothing can be written. */
   open(): void {
     const { source } = this.#options.config
     if (source.kind === 'nodes-file') this.#run = openNodesFile(source.path, this.#ears())
