@@ -1,14 +1,22 @@
-import { cpSync, existsSync, globSync } from 'node:fs'
-import { basename } from 'node:path'
+import { cpSync, existsSync, globSync, mkdtempSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
 import { parseArgs, styleText } from 'node:util'
+import { runE2e, type SuiteName, suites } from '../test/cluster/e2e.ts'
 import { bringUp, findTools } from '../test/cluster/machine/bring-up.ts'
 import { Cluster } from '../test/cluster/machine/cluster.ts'
+import { besideApiServer } from '../test/cluster/machine/control-plane.ts'
 import type { ProxyMode } from '../test/cluster/machine/node-configuration.ts'
 import { places } from '../test/cluster/machine/places.ts'
 import { Progress } from '../test/cluster/machine/progress.ts'
 import { remains } from '../test/cluster/machine/remains.ts'
 import { tracesOf } from './leftovers.ts'
 import { check, failWhole, type Outcome, Run, type Stage, tap } from './stages.ts'
+
+/** Of Kubernetes' own tests: what a suite may take, on two cores; three tests at a time. */
+const suiteNames = ['network-policy', 'conformance', 'dual-stack'] as const
+const suiteMinutesMax = 20
+const suiteProcesses = 3
 
 /** What kube-proxy decides is tested in its other mode too, on a cluster of its own. */
 const alsoWithIptables = ['services']
@@ -30,27 +38,52 @@ async function main(): Promise<void> {
   const asked = (name: string): boolean => values.only?.some((one) => name.includes(one)) ?? true
   const files = globSync('test/cluster/live/*.live.ts').sort()
   const live = files.filter((file) => asked(nameOf(file)))
+  const upstream = suiteNames.filter((name) => asked(`e2e ${name}`)).map(e2e)
   if (cluster.exists) await run.run(takeDown('an earlier cluster'))
   await run.run(whole('tools', () => findTools((line) => console.log(`  ${line}`))))
   await run.run(check('build', 'node', 'scripts/build.mjs'))
-  await withCluster('nftables', live)
-  const again = live.filter((file) => alsoWithIptables.includes(nameOf(file)))
+  await withCluster('nftables', [...live.map((file) => liveTest(file, nameOf(file))), ...upstream])
+  const again = live
+    .filter((file) => alsoWithIptables.includes(nameOf(file)))
+    .map((file) => liveTest(file, `${nameOf(file)}, iptables`))
   if (again.length > 0 && !values.keep) await withCluster('iptables', again)
   if (!values.keep) await run.run({ name: 'leftovers', run: () => leftovers(before) })
   run.finish(values.json)
 
   /** Stages of one cluster's life; tests are not tried on one that did not come up. */
-  async function withCluster(mode: ProxyMode, tests: readonly string[]): Promise<void> {
+  async function withCluster(mode: ProxyMode, tests: readonly Stage[]): Promise<void> {
     const up = await run.run(start(mode))
-    for (const file of up.failures.length === 0 ? tests : []) {
-      await run.run(tap(`${nameOf(file)}${mode === 'nftables' ? '' : `, ${mode}`}`, [file], []))
-    }
+    for (const stage of up.failures.length === 0 ? tests : []) await run.run(stage)
     if (values.logs !== undefined) keepLogs(values.logs, mode)
     if (!values.keep) await run.run(takeDown(`down, ${mode}`))
   }
 }
 
 const nameOf = (file: string): string => basename(file, '.live.ts')
+
+const liveTest = (file: string, name: string): Stage => tap(name, [file], [])
+
+/** A suite of Kubernetes' own tests, each of them counted and named. */
+function e2e(name: SuiteName): Stage {
+  const run = async (): Promise<Outcome> => {
+    const result = await runE2e({
+      tools: await findTools(),
+      kubeconfig: places.admin,
+      suite: suites[name],
+      processes: suiteProcesses,
+      minutesMax: suiteMinutesMax,
+      reports: mkdtempSync(join(tmpdir(), 'tulle-e2e-')),
+      before: besideApiServer([]),
+    })
+    for (const one of result.passed) console.log(`  ✓ ${one.name} (${one.seconds} s)`)
+    return {
+      passed: result.passed.length,
+      failures: result.failed.map((one) => ({ name: one.name, details: `${one.message}\n` })),
+      skips: result.skipped,
+    }
+  }
+  return { name: `e2e ${name}`, run }
+}
 
 const start = (proxyMode: ProxyMode): Stage =>
   whole(`up, ${proxyMode}`, () =>

@@ -65,7 +65,7 @@ function libraryEntries(
       file(path, readFileSync(source), statSync(source).mode & 0o777),
     ),
     ...packages.flatMap(({ name, status, copyright }) => [
-      file(`var/lib/dpkg/status.d/${name}`, Buffer.from(status)),
+      ...(status ? [file(`var/lib/dpkg/status.d/${name}`, Buffer.from(status))] : []),
       ...(copyright ? [file(`usr/share/doc/${name}/copyright`, copyright)] : []),
     ]),
   ]

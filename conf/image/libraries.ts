@@ -88,22 +88,27 @@ function readelf(option: string, file: string): string {
 /** A Debian package that files of the image are of: what licences and scanners ask for. */
 export type Package = {
   readonly name: string
-  /** Its stanza of dpkg's status. */
-  readonly status: string
+  /** Its stanza of dpkg's status; absent where packages were only unpacked. */
+  readonly status: string | undefined
   readonly copyright: Buffer | undefined
 }
 
-/** Packages of a root's dpkg that brought these files; none where there is no dpkg. */
+/** Of a C++ program on Debian, whatever else its libraries are of. */
+const usualPackages = ['libc6', 'libgcc-s1', 'libstdc++6']
+
+/** Packages of a root's dpkg that brought these files; none where it is no Debian's. */
 export function packagesOf(libraries: readonly Library[], root: string): readonly Package[] {
   const database = join(root, 'var/lib/dpkg')
-  if (!existsSync(join(database, 'status'))) return []
-  const names = new Set(libraries.flatMap(({ source }) => ownersOf(source, root, database)))
-  return [...names].toSorted().map((owner) => {
+  const copyrightOf = (name: string): string => join(root, `usr/share/doc/${name}/copyright`)
+  const owners = libraries.flatMap(({ source }) => ownersOf(source, root, database))
+  const usual =
+    owners.length > 0 ? [] : usualPackages.filter((name) => existsSync(copyrightOf(name)))
+  return [...new Set([...owners, ...usual])].toSorted().map((owner) => {
     const name = owner.split(':')[0] ?? owner
-    const copyright = join(root, `usr/share/doc/${name}/copyright`)
+    const copyright = copyrightOf(name)
     return {
       name,
-      status: dpkgQuery(database, ['-s', owner]),
+      status: dpkgQuery(database, ['-s', owner]) || undefined,
       copyright: existsSync(copyright) ? readFileSync(copyright) : undefined,
     }
   })

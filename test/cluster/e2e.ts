@@ -37,6 +37,8 @@ export type E2eWish = Readonly<{
   /** Folder for what the tests say (`e2e.log`) and for the report. */
   reports: string
   minutesMax: number
+  /** Words before the program: what puts it where the API server is reached. */
+  before?: readonly string[]
 }>
 
 /**
@@ -44,10 +46,10 @@ export type E2eWish = Readonly<{
  * ready) is one of `failed`.
  */
 export async function runE2e(wish: E2eWish): Promise<E2eResult> {
-  const { tools, reports, minutesMax } = wish
+  const { tools, reports, minutesMax, before = [] } = wish
   const suite = withoutSctpWhereThereIsNone(wish.suite)
   mkdirSync(reports, { recursive: true })
-  const done = await runLater(e2eArguments({ ...wish, suite }), {
+  const done = await runLater([...before, ...e2eArguments({ ...wish, suite })], {
     env: { ...(process.env as Record<string, string>), PATH: `${tools.bin}:${process.env.PATH}` },
     timeoutMs: (minutesMax + 1) * 60_000,
   })

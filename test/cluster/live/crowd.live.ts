@@ -6,7 +6,7 @@ import type { ClusterNode } from '../machine/node.ts'
 import { until } from '../machine/until.ts'
 import { imageNames } from '../tools/images.ts'
 import { liveCluster, withNamespace } from './live-cluster.ts'
-import { containersOf, type NodeState, stateOf } from './node-state.ts'
+import { containersOf, type NodeState, namespacesOf, stateOf } from './node-state.ts'
 import { type LivePod, readyPods, startPods } from './pods.ts'
 
 t.setTimeout(600_000)
@@ -27,9 +27,7 @@ t.test('100 pods created at once get ready, are reached, and leave nothing', (te
     test.same(await unreached(pods), [], 'the node behind the router reaches all of them')
 
     const deleted = performance.now()
-    await cluster.must(['-n', namespace, 'delete', 'deployment', 'crowd', '--cascade=foreground'], {
-      timeoutMs: 240_000,
-    })
+    await remove(namespace)
     await checkSame(test, before)
     test.comment(`nothing left after ${seconds(deleted)}`)
   }),
@@ -38,19 +36,28 @@ t.test('100 pods created at once get ready, are reached, and leave nothing', (te
 t.test('containerd killed in the middle of 30 sandboxes', (test) =>
   withNamespace(test, cluster, async (namespace) => {
     const before = await stateOf(node)
-    const wanted = before.namespaces.length + 30
     await scale(namespace, 30)
     const some = async (): Promise<boolean> =>
-      (await stateOf(node)).namespaces.length > before.namespaces.length + 3
+      (await namespacesOf(node)).length > before.namespaces.length + 3
     await until('the first sandboxes', some, { pauseMs: 20 })
     await node.containerd.stop('SIGKILL')
-    test.ok((await stateOf(node)).namespaces.length < wanted, 'not all were made')
     await node.startContainerd()
     test.equal((await readyPods(cluster, namespace, 240)).length, 30, 'all are ready')
-    await cluster.must(['-n', namespace, 'delete', 'deployment', 'crowd', '--cascade=foreground'], {
-      timeoutMs: 240_000,
-    })
-    await checkSame(test, before)
+    const words = ['get', 'events', '--field-selector=reason=FailedCreatePodSandBox', '-o', 'name']
+    const cut = (await cluster.must(['-n', namespace, ...words])).split('\n').filter(Boolean)
+    test.comment(`${cut.length} were cut in the middle`)
+    test.not(cut.length, 0, 'some were cut in the middle')
+    await remove(namespace)
+    // A namespace that containerd had made and not yet written down is nobody's to remove: it
+    // stays until the node's next boot, whichever the network. Nothing of ours may be in it.
+    const empty = { ...before, namespaces: [] }
+    await checkSame(test, empty, async () => ({ ...(await stateOf(node)), namespaces: [] }))
+    for (const name of await namespacesOf(node)) {
+      if (before.namespaces.includes(name)) continue
+      const links = await node.computer.must(['ip', '-n', name, '-j', 'link', 'show'])
+      const names = (JSON.parse(links) as readonly { ifname: string }[]).map((one) => one.ifname)
+      test.same(names, ['lo'], `nothing is in ${name}, which containerd left`)
+    }
   }),
 )
 
@@ -127,9 +134,19 @@ async function unreached(pods: readonly LivePod[]): Promise<readonly string[]> {
   return (await Promise.all(asked)).flat()
 }
 
-async function checkSame(test: Test, before: NodeState): Promise<void> {
+/** Until the API has forgotten the last pod. */
+function remove(namespace: string): Promise<string> {
+  const words = ['delete', 'deployment', 'crowd', '--cascade=foreground']
+  return cluster.must(['-n', namespace, ...words], { timeoutMs: 240_000 })
+}
+
+async function checkSame(
+  test: Test,
+  before: NodeState,
+  look = (): Promise<NodeState> => stateOf(node),
+): Promise<void> {
   // The API forgets a pod when its containers have ended; its network goes a moment later.
-  const same = async (): Promise<boolean> => isDeepStrictEqual(await stateOf(node), before)
+  const same = async (): Promise<boolean> => isDeepStrictEqual(await look(), before)
   await until('the node to be as before', same, { limitMs: 30_000 }).catch(() => undefined)
-  test.same(await stateOf(node), before, 'nothing is left: leases, links, namespaces, elements')
+  test.same(await look(), before, 'nothing is left: leases, links, namespaces, elements')
 }

@@ -12,19 +12,25 @@ export type NodeState = Readonly<{
 
 const tulle = '/opt/cni/bin/tulle'
 
-export async function stateOf({ computer }: ClusterNode): Promise<NodeState> {
+export async function stateOf(node: ClusterNode): Promise<NodeState> {
+  const { computer } = node
   const [leases, links, namespaces, nft] = await Promise.all([
     computer.must([tulle, 'ipam', 'list', '--json']),
     computer.must(['ip', '-j', 'link', 'show']),
-    computer.must(['ls', '/run/netns']),
+    namespacesOf(node),
     computer.must(['nft', '-j', 'list', 'ruleset']),
   ])
   return {
     leases: (JSON.parse(leases) as Leases).leases.map(({ address }) => address).toSorted(),
     links: (JSON.parse(links) as readonly Link[]).map(({ ifname }) => ifname).toSorted(),
-    namespaces: namespaces.split('\n').filter((line) => line !== ''),
+    namespaces,
     elements: elementsOf(JSON.parse(nft) as Ruleset).toSorted(),
   }
+}
+
+export async function namespacesOf({ computer }: ClusterNode): Promise<readonly string[]> {
+  const listed = await computer.must(['ls', '/run/netns'])
+  return listed.split('\n').filter((line) => line !== '')
 }
 
 /** Everything that containerd knows: containers and sandboxes, also those that have ended. */
