@@ -33,6 +33,7 @@ async function main(): Promise<void> {
       json: { type: 'string' },
     },
   })
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => giveUp(signal))
   const before = await tracesOf()
   const run = new Run()
   const asked = (name: string): boolean => values.only?.some((one) => name.includes(one)) ?? true
@@ -57,6 +58,20 @@ async function main(): Promise<void> {
     if (values.logs !== undefined) keepLogs(values.logs, mode)
     if (!values.keep) await run.run(takeDown(`down, ${mode}`))
   }
+}
+
+let isGivenUp = false
+
+/** Who stops the run does not want its cluster either. */
+async function giveUp(signal: NodeJS.Signals): Promise<void> {
+  if (isGivenUp) return // a signal is often sent twice: to a process and to its group
+  isGivenUp = true
+  // What was being started meanwhile may have come after it was looked for.
+  for (let left = 3; left > 0 && (await remains()).length > 0; left -= 1) {
+    await cluster.down().catch((refusal: unknown) => console.error(refusal))
+  }
+  failWhole(new Error(`Stopped by ${signal}`))
+  process.exit()
 }
 
 const nameOf = (file: string): string => basename(file, '.live.ts')

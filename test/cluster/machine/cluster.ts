@@ -17,6 +17,7 @@ import { ClusterNode } from './node.ts'
 import type { ProxyMode } from './node-configuration.ts'
 import { makePki } from './pki.ts'
 import { nodeSites, places, stateDir } from './places.ts'
+import { strays } from './remains.ts'
 import { makeFabric, plug, removeNetworks, routeToPods } from './underlay.ts'
 import { until } from './until.ts'
 
@@ -129,6 +130,7 @@ export class Cluster {
   /** Takes everything away, also what a broken start left. */
   async down(): Promise<void> {
     await Promise.all(this.computers.map((computer) => computer.cut()))
+    for (const { pid } of strays()) killIfThere(pid)
     await removeNetworks()
     await removeCgroups()
     rmSync(stateDir, { recursive: true, force: true })
@@ -161,6 +163,14 @@ export class Cluster {
       })
       await routeToPods(node.site, podCIDRs)
     }
+  }
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (refusal) {
+    if ((refusal as NodeJS.ErrnoException).code !== 'ESRCH') throw refusal
   }
 }
 

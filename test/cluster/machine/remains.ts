@@ -11,19 +11,22 @@ export async function remains(): Promise<readonly string[]> {
     ...netns.filter((line) => line.startsWith(`${clusterName}-`)).map((line) => `netns ${line}`),
     ...mounts.filter(named).map((line) => `mount ${line.split(' ')[4]}`),
     ...globSync(`/sys/fs/cgroup{,/*}${cgroupRoot}`).map((path) => `cgroup ${path}`),
-    ...processes().map((line) => `process ${line}`),
+    ...strays().map(({ pid, words }) => `process ${pid} ${words}`),
     ...(existsSync(stateDir) ? [stateDir] : []),
   ]
 }
 
-/** Processes whose root directory is a computer's disk: all that ever ran on one. */
-function processes(): readonly string[] {
+/** A process of the cluster, known by its mounts: a computer's disk is among them. */
+export type Stray = Readonly<{ pid: number; words: string }>
+
+/** All that run on a computer, and what was about to become one when its start was cut off. */
+export function strays(): readonly Stray[] {
   return globSync('/proc/[0-9]*').flatMap((folder) => {
     try {
-      const mounts = readFileSync(`${folder}/mountinfo`, 'utf8').split('\n')
-      const root = mounts.find((line) => line.split(' ')[4] === '/') ?? ''
+      const mounts = readFileSync(`${folder}/mountinfo`, 'utf8')
+      if (!mounts.includes(`/${clusterName}/`)) return []
       const words = readFileSync(`${folder}/cmdline`, 'utf8').replaceAll('\0', ' ')
-      return root.includes(`${stateDir}/`) ? [`${folder.slice(6)} ${words}`] : []
+      return [{ pid: Number(folder.slice('/proc/'.length)), words: words.slice(0, 80) }]
     } catch {
       return [] // ended while it was looked at
     }
