@@ -1,3 +1,5 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import {
   type ApiAccess,
   CredentialsRefusal,
@@ -20,12 +22,27 @@ export function findAccess(given: {
 }): AccessSource {
   const path = given.kubeconfig ?? given.environment.KUBECONFIG
   if (path !== undefined && path !== '') return () => readKubeconfig(path)
-  if (given.environment.KUBERNETES_SERVICE_HOST)
-    return () => readServiceAccount(given.environment, serviceAccountDirectory)
+  const ofPod = (): Environment => withFiles(given.environment)
+  if (ofPod().KUBERNETES_SERVICE_HOST)
+    return () => readServiceAccount(ofPod(), serviceAccountDirectory)
   throw new CredentialsRefusal(
     'Cannot find the Kubernetes API: no kubeconfig is named, KUBECONFIG is not set and this is ' +
       'no pod (KUBERNETES_SERVICE_HOST is not set); name a kubeconfig, or use a nodes file',
   )
+}
+
+/**
+ * Files named after variables outdo them: a ConfigMap as a volume stays there while the API is
+ * away, where the kubelet could not even start a container again that has it as environment.
+ */
+function withFiles(environment: Environment): Environment {
+  const folder = environment.TULLE_API_SERVER_DIR
+  if (folder === undefined) return environment
+  const found = ['KUBERNETES_SERVICE_HOST', 'KUBERNETES_SERVICE_PORT'].flatMap((name) => {
+    const path = join(folder, name)
+    return existsSync(path) ? [[name, readFileSync(path, 'utf8').trim()]] : []
+  })
+  return { ...environment, ...Object.fromEntries(found) }
 }
 
 /** kubelet renews a token when 80 % of its hour is over; its file is worth a look this often. */

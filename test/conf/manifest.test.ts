@@ -112,3 +112,9 @@ test("the chart's schema knows every key of the agent that makes sense in a clus
   t.same([...known, ...fixed].toSorted(), Object.keys(keys).toSorted())
   t.end()
 })
+
+test('the kubelet starts the container again without asking the API for its environment', (t) => {
+  const text = JSON.stringify(one('DaemonSet', 'tulle'))
+  t.notMatch(text, /"envFrom"|"configMapKeyRef"|"secretKeyRef"/)
+  t.end()
+})

@@ -217,3 +217,17 @@ test('credentials that were never there are refused', async (t) => {
   )
   t.throws(() => access.now(), CredentialsRefusal)
 })
+
+test('files named after variables outdo them, and are read anew each time', (t) => {
+  const folder = t.testdir({ KUBERNETES_SERVICE_HOST: 'api.example\n' })
+  const access = findAccess({ environment: { TULLE_API_SERVER_DIR: folder } })
+  // The token comes last: as far as that everything was right.
+  t.throws(access, { message: /serviceaccount\/token/ })
+  writeFileSync(join(folder, 'KUBERNETES_SERVICE_PORT'), 'https')
+  t.throws(access, { message: /is "api.example" and KUBERNETES_SERVICE_PORT "https"/ })
+  const none = { TULLE_API_SERVER_DIR: join(folder, 'none') }
+  t.throws(() => findAccess({ environment: none }), { message: /this is no pod/ })
+  const ofService = { ...none, KUBERNETES_SERVICE_HOST: '10.96.0.1', KUBERNETES_SERVICE_PORT: 'x' }
+  t.throws(findAccess({ environment: ofService }), { message: /is "10.96.0.1"/ })
+  t.end()
+})

@@ -68,7 +68,7 @@ export class Prober {
     this.#lines = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]()
   }
 
-  addPod(name: string, netns: Netns): void {
+  addPod(name: string, netns: Pick<Netns, 'path'>): void {
     this.#tell(`pod ${name} ${netns.path}`)
   }
 
@@ -118,6 +118,12 @@ export class Prober {
         const [sent = 0, served = 0, echoed = 0, retransmits = 0] = text.split(' ').map(Number)
         return { sent, served, echoed, retransmits }
       })
+  }
+
+  /** Nothing more is sent, so that what is under way arrives and can be counted. */
+  async hushFlows(): Promise<void> {
+    this.#tell('hush')
+    await this.#line()
   }
 
   async stopFlows(): Promise<void> {

@@ -20,7 +20,7 @@ struct connection {
 };
 
 static struct flow flows[FLOWS_MAX];
-static int flow_count;
+static int flow_count, is_hushed;
 
 int has_flows(void) { return flow_count > 0; }
 
@@ -126,7 +126,13 @@ static void tick(struct flow *flow, uint64_t now) {
   if (count == sizeof message) flow->served++;
 }
 
+void hush_flows(void) {
+  is_hushed = 1;
+  printf("done\n");
+}
+
 void tick_flows(void) {
+  if (is_hushed) return;
   uint64_t now = now_microseconds();
   for (int at = 0; at < flow_count; at++) tick(&flows[at], now);
 }
@@ -146,6 +152,6 @@ void print_flows(void) {
 
 void stop_flows(void) {
   for (int at = 0; at < flow_count; at++) forget_file(&flows[at].watch);
-  flow_count = 0;
+  flow_count = is_hushed = 0;
   printf("done\n");
 }

@@ -62,7 +62,8 @@ static void obey(int count, char **words) {
   } else if (!strcmp(verb, "flows")) {
     settle();
     print_flows();
-  } else if (!strcmp(verb, "stop")) stop_flows();
+  } else if (!strcmp(verb, "hush")) hush_flows();
+  else if (!strcmp(verb, "stop")) stop_flows();
   else if (!strcmp(verb, "race") && count >= 4 && count <= 4 + TARGETS_MAX) {
     union place targets[TARGETS_MAX], tcp = place_of(words[3], atoi(words[2]));
     for (int at = 4; at < count; at++) targets[at - 4] = place_of(words[at], atoi(words[2]));

@@ -82,6 +82,7 @@ void serve_datagram(int file, const char *bytes, ssize_t count, const union plac
 void tick_flows(void);
 int has_flows(void);
 void print_flows(void);
+void hush_flows(void);
 void stop_flows(void);
 
 void add_race(int pod, const union place *tcp, const union place *targets, int count);
