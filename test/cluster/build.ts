@@ -20,7 +20,7 @@ import {
 } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { run } from '../support/netns.ts'
+import { type Ran, run } from '../support/netns.ts'
 import { buildImage, type ImageName, imageNames, refuseOtherTags } from './tools/images.ts'
 import { buildProgram, goEnvironment, modules, modulesDir, programs } from './tools/programs.ts'
 
@@ -119,7 +119,12 @@ function keyOf(facts: readonly string[], sources: readonly string[]): string {
 function goVersion(): string {
   const [module] = modules
   const argv = ['go', '-C', join(modulesDir, module), 'env', 'GOVERSION']
-  const done = run(argv, { env: goEnvironment(), timeoutMs: 300_000 })
+  let done: Ran
+  try {
+    done = run(argv, { env: goEnvironment(), timeoutMs: 300_000 })
+  } catch (cause) {
+    throw new Error('There is no Go on PATH; run scripts/install-tools cluster', { cause })
+  }
   if (done.code !== 0) throw new Error(`Go can not start: ${done.stderr.trim()}`)
   return done.stdout.trim()
 }
@@ -140,6 +145,11 @@ const seconds = (started: number): string =>
   `${((performance.now() - started) / 1000).toFixed(1)} s`
 
 if (import.meta.main) {
-  const { bin, images } = await ensureTools((line) => process.stderr.write(`${line}\n`))
-  process.stdout.write(`${bin}\n${images}\n`)
+  try {
+    const { bin, images } = await ensureTools((line) => process.stderr.write(`${line}\n`))
+    process.stdout.write(`${bin}\n${images}\n`)
+  } catch (fault) {
+    process.stderr.write(`build: ${fault instanceof Error ? fault.message : String(fault)}\n`)
+    process.exitCode = 1
+  }
 }

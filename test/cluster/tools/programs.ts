@@ -87,7 +87,9 @@ export async function buildProgram(program: Program, folder: string): Promise<vo
   )
   if (done.code !== 0) {
     rmSync(unfinished, { force: true })
-    throw new Error(`Cannot build ${program.name} with Go: ${lastLines(done.stderr)}`)
+    // killed, Go says nothing; what it compiled is kept in its own cache
+    const words = lastLines(done.stderr) || `not done after ${buildMinutesMax} minutes`
+    throw new Error(`Cannot build ${program.name} with Go: ${words}`)
   }
   chmodSync(unfinished, 0o755)
   for (const link of program.links ?? []) {
