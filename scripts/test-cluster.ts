@@ -36,10 +36,13 @@ async function main(): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => giveUp(signal))
   const before = await tracesOf()
   const run = new Run()
-  const asked = (name: string): boolean => values.only?.some((one) => name.includes(one)) ?? true
+  const only = values.only ?? ['live', 'e2e']
+  const asked = (kind: 'live' | 'e2e', name: string): boolean =>
+    only.includes(kind) || only.includes(name)
   const files = globSync('test/cluster/live/*.live.ts').sort()
-  const live = files.filter((file) => asked(nameOf(file)))
-  const upstream = suiteNames.filter((name) => asked(`e2e ${name}`)).map(e2e)
+  const live = files.filter((file) => asked('live', nameOf(file)))
+  const upstream = suiteNames.filter((name) => asked('e2e', `e2e ${name}`)).map(e2e)
+  if (live.length + upstream.length === 0) throw new Error(`No test is named ${only.join(', ')}`)
   if (cluster.exists) await run.run(takeDown('an earlier cluster'))
   await run.run(whole('tools', () => findTools((line) => console.log(`  ${line}`))))
   await run.run(check('build', 'node', 'scripts/build.mjs'))

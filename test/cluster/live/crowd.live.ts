@@ -7,6 +7,7 @@ import { until } from '../machine/until.ts'
 import { imageNames } from '../tools/images.ts'
 import { liveCluster, withNamespace } from './live-cluster.ts'
 import { containersOf, type NodeState, namespacesOf, stateOf } from './node-state.ts'
+import { withPeerNetwork } from './peer-network.ts'
 import { type LivePod, readyPods, startPods } from './pods.ts'
 
 t.setTimeout(600_000)
@@ -14,6 +15,8 @@ t.setTimeout(600_000)
 const cluster = liveCluster()
 const node = cluster.node('w2')
 const containers = await containersOf(node)
+/** How long a hundred pods took with Tulle. */
+let readyMs = Number.NaN
 
 t.test('100 pods created at once get ready, are reached, and leave nothing', (test) =>
   withNamespace(test, cluster, async (namespace) => {
@@ -21,6 +24,7 @@ t.test('100 pods created at once get ready, are reached, and leave nothing', (te
     const started = performance.now()
     await scale(namespace, 100)
     const pods = await readyPods(cluster, namespace, 240)
+    readyMs = performance.now() - started
     test.comment(`100 pods ready after ${seconds(started)}`)
     test.equal(pods.length, 100)
     test.equal(new Set(pods.flatMap(({ ips }) => ips)).size, 200, 'an address of each family each')
@@ -31,6 +35,23 @@ t.test('100 pods created at once get ready, are reached, and leave nothing', (te
     await checkSame(test, before)
     test.comment(`nothing left after ${seconds(deleted)}`)
   }),
+)
+
+t.test('the same with the reference plugins on the same node', (test) =>
+  withNamespace(test, cluster, (namespace) =>
+    withPeerNetwork(node, async () => {
+      const started = performance.now()
+      await scale(namespace, 100)
+      const pods = await readyPods(cluster, namespace, 240)
+      const peerMs = performance.now() - started
+      test.comment(`100 pods ready after ${seconds(started)}`)
+      const ratio = (readyMs / peerMs).toFixed(2)
+      test.comment(`Tulle ÷ reference plugins: ${ratio}`)
+      const foreign = pods.filter(({ ips }) => ips[0]?.startsWith('10.88.'))
+      test.equal(foreign.length, 100, 'the pods had the other network')
+      await remove(namespace)
+    }),
+  ),
 )
 
 t.test('containerd killed in the middle of 30 sandboxes', (test) =>
