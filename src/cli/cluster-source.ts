@@ -27,9 +27,11 @@ export const aboutSources = [
   'Reads Namespace, Pod (with status.podIPs and container ports), Node, Service,',
   'NetworkPolicy and CiliumNetworkPolicy: from files, Lists and several documents too; from',
   'the cluster where no files are given; from both with --from and --cluster (or',
-  '--kubeconfig): a file then takes the place of the object of its kind and name. Needs no',
-  'root. Exit code 2: they cannot be read, or not be used.',
+  '--kubeconfig): a file then takes the place of the object of its kind and name.',
 ]
+
+/** Of a command that looks at nothing else. */
+export const aboutNoRoot = 'Needs no root. Exit code 2: they cannot be read, or not be used.'
 
 /**
  * The cluster that the options name. What is refused of a policy and what is left out goes to

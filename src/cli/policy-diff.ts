@@ -1,5 +1,5 @@
 import { changesBetween, type Flow } from '../policy/matrix.ts'
-import { aboutSources, clustersOf, comparedOptions } from './cluster-source.ts'
+import { aboutNoRoot, aboutSources, clustersOf, comparedOptions } from './cluster-source.ts'
 import { type Command, jsonOption } from './command.ts'
 import { namespaceOption, scopeOf } from './matrix-scope.ts'
 import { formatColumns, paint } from './table.ts'
@@ -9,6 +9,7 @@ export const policyDiff: Command = {
   summary: 'Show which connections a change of policies opens and closes',
   about: [
     ...aboutSources,
+    aboutNoRoot,
     '',
     'A is before, B is after: files each, or one of them the word "cluster". Where the cluster',
     'is read, files lie over it. Exit code 1: a connection is opened or closed.',

@@ -9,7 +9,7 @@ import { declaredPorts } from '../policy/matrix.ts'
 import type { Cluster } from '../policy/model.ts'
 import { admitting } from '../policy/suggest.ts'
 import { type Connection, verdict } from '../policy/verdict.ts'
-import { aboutSources, clusterOf, sourceOptions } from './cluster-source.ts'
+import { aboutNoRoot, aboutSources, clusterOf, sourceOptions } from './cluster-source.ts'
 import { type Command, type Desk, InputFault, jsonOption, UsageFault } from './command.ts'
 import { paint } from './table.ts'
 
@@ -18,6 +18,7 @@ export const policyExplain: Command = {
   summary: 'Tell whether a connection is allowed, by which rules, and what would admit it',
   about: [
     ...aboutSources,
+    aboutNoRoot,
     '',
     'SRC and DST are "namespace/pod" or an address. PORT is as in 5432, 53/UDP, the name of',
     'a container port, or icmp; without it every declared port of DST is told of.',

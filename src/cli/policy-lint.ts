@@ -1,7 +1,13 @@
 import { stringify } from 'yaml'
 import { type Check, checkNames, type Finding } from '../policy/finding.ts'
 import { lintGathered } from '../policy/lint.ts'
-import { aboutSources, gatheredOf, remarkNotes, sourceOptions } from './cluster-source.ts'
+import {
+  aboutNoRoot,
+  aboutSources,
+  gatheredOf,
+  remarkNotes,
+  sourceOptions,
+} from './cluster-source.ts'
 import { type Command, type Desk, jsonOption, textOf, UsageFault } from './command.ts'
 import { paint } from './table.ts'
 
@@ -10,6 +16,7 @@ export const policyLint: Command = {
   summary: 'Tell what policies say that is likely not meant, and what would mend it',
   about: [
     ...aboutSources,
+    aboutNoRoot,
     '',
     'DNS under default deny, selectors and ports that nobody has, empty rules, either-or peers,',
     'rules without effect, namespaces without default deny, Services that hide their clients,',

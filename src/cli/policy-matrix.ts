@@ -7,7 +7,7 @@ import {
   type MatrixScope,
   matrixOf,
 } from '../policy/matrix.ts'
-import { aboutSources, clusterOf, sourceOptions } from './cluster-source.ts'
+import { aboutNoRoot, aboutSources, clusterOf, sourceOptions } from './cluster-source.ts'
 import { type Command, type Desk, jsonOption, UsageFault } from './command.ts'
 import { namespaceOption, scopeOf } from './matrix-scope.ts'
 import { formatTable } from './table.ts'
@@ -17,6 +17,7 @@ export const policyMatrix: Command = {
   summary: 'Show which pod reaches which port of which other pod',
   about: [
     ...aboutSources,
+    aboutNoRoot,
     '',
     'Every declared container port of every pod, from every other pod. Of pods with two',
     'families a port counts as allowed if it is reached by one of them.',

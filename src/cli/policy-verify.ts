@@ -26,7 +26,7 @@ export const policyVerify: Command = {
     'rules for every pod of this node, every peer, protocol and port that the rules or the',
     'policies tell apart, and tells of every flow on which they differ. Needs root.',
     '',
-    ...aboutSources.slice(0, -2),
+    ...aboutSources,
     'Exit code 1: kernel and policies differ. Exit code 2: the policies cannot be read.',
   ],
   options: {

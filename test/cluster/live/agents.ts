@@ -36,6 +36,12 @@ export class Agents {
     await this.#cluster.must(['-n', agentNamespace, 'delete', 'pod', pod.name])
   }
 
+  /** All at once: packets go on. */
+  async restartAll(): Promise<void> {
+    await this.#cluster.must(['-n', agentNamespace, 'delete', 'pods', '--all'])
+    await this.#cluster.rolledOut(agentNamespace)
+  }
+
   /** SIGKILL to every agent, by its id. */
   async killAll(): Promise<void> {
     for (const pod of await this.pods()) this.kill(pod)

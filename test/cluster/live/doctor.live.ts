@@ -28,7 +28,8 @@ type Drill = Readonly<{
 
 const conflist = join(cluster.node('w1').computer.disk, 'etc/cni/net.d/05-other.conflist')
 const other = { cniVersion: '1.0.0', name: 'other', plugins: [{ type: 'bridge' }] }
-/** Between the router and w3: what every packet of the tunnel comes by. */
+// An agent that starts asks the others at once; one that runs takes half a minute for a round.
+/** Between w3 and the others: what every packet of the tunnel comes by. */
 const router = netnsOf('net')
 const rule = (words: string): string => `add rule inet drill forward ${words}`
 const firewall = (...rules: readonly string[]): Promise<void> =>
@@ -68,7 +69,10 @@ const drills: readonly Drill[] = [
   {
     why: 'the tunnel’s port is blocked between nodes',
     node: 'w1',
-    act: () => firewall('udp dport 8472 drop'),
+    act: async () => {
+      await firewall('udp dport 8472 drop')
+      await agents.restart('w1')
+    },
     mend: openAgain,
     check: 'tunnel-blocked',
     cause: /something between the nodes eats UDP 8472/,
@@ -77,7 +81,10 @@ const drills: readonly Drill[] = [
   {
     why: 'the router passes smaller packets than the nodes’ links say',
     node: 'w1',
-    act: () => firewall('udp dport 8472 meta length > 1300 drop'),
+    act: async () => {
+      await firewall('udp dport 8472 meta length > 1300 drop')
+      await agents.restart('w1')
+    },
     mend: openAgain,
     check: 'mtu-black-hole',
     cause: /the largest that passes has/,
@@ -117,9 +124,9 @@ t.test('doctor names it: a node without podCIDR', async (test) => {
       return (await cluster.must(words)) === ''
     })
     const told = await onNode('w3', 'no-pod-cidr')
-    test.equal(told.verdict, 'error')
-    test.match(told.meaning, /Node w3 has no podCIDR/)
-    test.match(told.remedy, /--allocate-node-cidrs/)
+    test.equal(told.verdict, 'error', 'on the node: no-pod-cidr')
+    test.match(told.meaning, /Node w3 has no podCIDR/, `on the node: ${told.meaning}`)
+    test.match(told.remedy, /--allocate-node-cidrs/, `on the node: ${told.remedy}`)
   } finally {
     controlPlane.controllerManager.start()
     kubelet.start()

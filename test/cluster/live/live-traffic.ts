@@ -27,21 +27,23 @@ export class LiveTraffic {
   readonly #flows: FlowWish[] = []
   readonly #pings: Ping[] = []
 
-  static async among(cluster: Cluster, pods: readonly LivePod[]): Promise<LiveTraffic> {
+  /** @param nameOf how each is called here: by its own name unless two have the same. */
+  static async among(
+    cluster: Cluster,
+    pods: readonly LivePod[],
+    nameOf: (pod: LivePod) => string = ({ name }) => name,
+  ): Promise<LiveTraffic> {
     const traffic = new LiveTraffic()
-    for (const pod of pods) await traffic.addPod(cluster, pod)
+    for (const pod of pods) {
+      const processes = await processesOf(cluster, pod.namespace, pod.name)
+      const pause = processes.find(({ program }) => program === pauseProgram)
+      if (!pause) throw new Error(`Pod ${pod.name} has no process "${pauseProgram}"`)
+      traffic.addNetns(nameOf(pod), pause.pid)
+    }
     return traffic
   }
 
-  /** Again after its sandbox was made anew: the name then means the new one. */
-  async addPod(cluster: Cluster, { namespace, name }: LivePod): Promise<void> {
-    const processes = await processesOf(cluster, namespace, name)
-    const pause = processes.find(({ program }) => program === pauseProgram)
-    if (!pause) throw new Error(`Pod ${namespace}/${name} has no process "${pauseProgram}"`)
-    this.addNetns(name, pause.pid)
-  }
-
-  /** The network that a process is in, by the name of the pod that it is of. */
+  /** The network that a process is in; a name that is there already means this one from now on. */
   addNetns(name: string, pid: number): void {
     const path = `/proc/${pid}/ns/net`
     this.#netns.set(name, path)
