@@ -189,7 +189,7 @@ async function verified(test: Test, node: string, step: string): Promise<void> {
   const { code, stdout, stderr } = await computer.exec(['/opt/cni/bin/tulle', ...words])
   test.equal(code, 0, `${step}: ${node}: verify: ${stdout.trim()}${stderr.trim()}`)
 }
-const adminOnNode = '/root/admin.conf'
+const adminOnNode = '/etc/kubernetes/admin.conf'
 
 async function explained(test: Test): Promise<void> {
   for (const { words, allowed } of [
