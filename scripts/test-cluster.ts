@@ -79,7 +79,7 @@ async function giveUp(signal: NodeJS.Signals): Promise<void> {
 
 const nameOf = (file: string): string => basename(file, '.live.ts')
 
-const liveTest = (file: string, name: string): Stage => tap(name, [file], [])
+const liveTest = (file: string, name: string): Stage => tap(name, [file], ['--timeout=900'])
 
 /** A suite of Kubernetes' own tests, each of them counted and named. */
 function e2e(name: SuiteName): Stage {
