@@ -4,10 +4,12 @@ import { tracesOf } from './leftovers.ts'
 import { check, failWhole, type Outcome, Run, type Stage, tap } from './stages.ts'
 
 // These touch nothing but their arguments, so their files may run beside each other. Every other
-// folder makes namespaces or files and measures time: one file after the other.
+// folder makes namespaces or files, and much of it measures time: one file after the other.
 const sideBySide = new Set(
   'base cluster wire cni ipam datapath overlay policy flow bgp laws sim'.split(' '),
 )
+/** Of the rest, those that have hosts of their own and measure nothing: most of it is waiting. */
+const inTwos = /^test\/conformance\/(?!shaping|parallel|many-leases)/
 
 const checks: readonly (readonly [name: string, ...command: string[]])[] = [
   ['tsc', 'tsc', '--noEmit'],
@@ -47,11 +49,20 @@ function plan(only: readonly string[], before: ReadonlySet<string>): readonly St
   if (needsBuild) stages.push(check('build', 'node', 'scripts/build.mjs'))
   for (const [name, ...command] of checks) if (isNamed(name)) stages.push(check(name, ...command))
   if (unit !== undefined) stages.push(tap('unit', unit, ['--jobs=2']))
-  for (const [name, files] of folders) stages.push(tap(name, files, ['--jobs=1']))
+  for (const [name, files] of folders) stages.push(...folderStages(name, files))
   if (isNamed('demo')) stages.push(check('demo', 'node', 'scripts/demo.ts', '--json'))
   if (isNamed('demo')) stages.push(check('demo policy', 'node', 'scripts/demo-policy.ts', '--json'))
   if (usesExecutable) stages.push({ name: 'leftovers', run: () => leftovers(before) })
   return stages
+}
+
+function folderStages(name: string, files: readonly string[]): readonly Stage[] {
+  const two = files.filter((file) => inTwos.test(file))
+  const one = files.filter((file) => !inTwos.test(file))
+  return [
+    ...(two.length > 0 ? [tap(name, two, ['--jobs=2'])] : []),
+    ...(one.length > 0 ? [tap(name, one, ['--jobs=1'])] : []),
+  ]
 }
 
 /** What this run left on the machine itself; what was there before it is somebody else's. */

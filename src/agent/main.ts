@@ -66,7 +66,7 @@ async function run({ loadNative, version }: AgentCall, config: AgentConfig): Pro
   }
 }
 
-/** Refuses to go on: the text says what is missing. Nothing has been done to the kernel yet. */
+/** Refuses to start: the text says what is missing. Nothing has been done to the kernel yet. */
 function end(log: Log, refusal: unknown): never {
   log.fatal(refusal instanceof Error ? refusal.message : String(refusal))
   process.exit(1)

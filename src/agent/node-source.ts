@@ -37,7 +37,8 @@ export class NodeSourceKeeper {
     if (source.kind === 'nodes-file') return
     this.client = kubeClientFor(source)
     const work = policy ? 'routes and policies' : 'routes'
-    this.#rights = new Rights({ ...options, client: this.client, work })
+    const onAnswer = (): void => this.#openAllowed()
+    this.#rights = new Rights({ ...options, client: this.client, work, onAnswer })
   }
 
   /** False: RBAC denies what the agent can't do without. */
@@ -49,23 +50,30 @@ export class NodeSourceKeeper {
     return this.#run?.status()
   }
 
+  /** Kubernetes is asked for nodes once RBAC allows all: before, nothing can be written. */
   open(): void {
-    const { config, clock, findings, onNews } = this.#options
-    const ears: SourceEars = {
+    const { source } = this.#options.config
+    if (source.kind === 'nodes-file') this.#run = openNodesFile(source.path, this.#ears())
+    else this.#rights?.ask()
+  }
+
+  #openAllowed(): void {
+    if (!this.client || this.#run || !this.hasRights) return
+    const { flannelCompat } = this.#options.config
+    const onNodeProblems = (name: string, problems: readonly string[]): void =>
+      this.#tellOdd(name, problems)
+    this.#run = openKubernetes(this.client, { ...this.#ears(), flannelCompat, onNodeProblems })
+  }
+
+  #ears(): SourceEars {
+    const { clock, findings, onNews } = this.#options
+    return {
       clock,
       onNews,
       onProblem: (text) => {
         findings.tell('source', text === undefined ? [] : [sourceProblem(text)])
         if (text !== undefined) this.#rights?.ask()
       },
-    }
-    this.#rights?.ask()
-    if (config.source.kind === 'nodes-file') this.#run = openNodesFile(config.source.path, ears)
-    else if (this.client) {
-      const { flannelCompat } = config
-      const onNodeProblems = (name: string, problems: readonly string[]): void =>
-        this.#tellOdd(name, problems)
-      this.#run = openKubernetes(this.client, { ...ears, flannelCompat, onNodeProblems })
     }
   }
 
@@ -78,8 +86,9 @@ export class NodeSourceKeeper {
     this.#cancelReopen?.()
     this.#cancelReopen = this.#options.clock.after(reopenMilliseconds, () => {
       void this.#run?.close()
+      this.#run = undefined
       this.client?.close()
-      this.open()
+      this.#openAllowed()
       this.#options.onReopened()
     })
   }

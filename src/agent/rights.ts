@@ -23,6 +23,8 @@ export type RightsOptions = {
   readonly clock: Clock
   readonly random: () => number
   readonly findings: Findings
+  /** Of every question; of one that nobody answered too. */
+  readonly onAnswer: () => void
 }
 
 /**
@@ -52,6 +54,7 @@ export class Rights {
     this.#isAsking = true
     void this.#answered().then((delay) => {
       this.#isAsking = false
+      if (!this.#isClosed) this.#options.onAnswer()
       if (delay !== undefined && !this.#isClosed) this.#askAfter(delay)
     })
   }

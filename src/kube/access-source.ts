@@ -32,8 +32,8 @@ export function findAccess(given: {
 }
 
 /**
- * Files named after variables outdo them: a ConfigMap as a volume stays where it is while the API
- * is away. With one as environment the kubelet could not even start a container again then.
+ * Files named after variables outdo them: a ConfigMap as a volume stays there while the API is
+ * away, where the kubelet could not even start a container again that has it as environment.
  */
 function withFiles(environment: Environment): Environment {
   const folder = environment.TULLE_API_SERVER_DIR

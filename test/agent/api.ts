@@ -100,6 +100,10 @@ export class Api {
     return this.ask('POST', `/stand-in/deny?right=${encodeURIComponent(right)}`)
   }
 
+  grant(right: string): Promise<Json> {
+    return this.ask('POST', `/stand-in/grant?right=${encodeURIComponent(right)}`)
+  }
+
   /** Nobody reaches it any more, or again. */
   cut(): void {
     this.netns.ip('link', 'set', 'eth0', 'down')

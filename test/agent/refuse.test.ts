@@ -7,6 +7,8 @@ import { errno } from '../../src/kernel/refusal.ts'
 import { native } from '../kernel/sockets.ts'
 import { executable } from '../support/cni.ts'
 import { type Ran, runLater } from '../support/netns.ts'
+import { three, withKubernetes } from './cluster.ts'
+import { until } from './running-agent.ts'
 
 // What an agent that can't work says before it ends, having changed nothing.
 
@@ -69,3 +71,23 @@ test('a kernel without VXLAN, and one without nf_tables', async (t) => {
   t.match(missingFeatures(noNetfilter), [/no nf_tables \(.*EPROTONOSUPPORT/])
   t.same(missingFeatures(native), [], 'this one has both')
 })
+
+test('RBAC that lacks a rule: nothing is written until it is there', (t) =>
+  withKubernetes(three.slice(0, 2), async (cluster, api) => {
+    const wish = three[2]
+    if (!wish) throw new Error('no third node')
+    const { host, agent } = cluster.add(wish, ['--kubeconfig', api.kubeconfig])
+    await api.put(host.node)
+    await api.deny('watch nodes')
+    agent.start()
+    await until('the finding', async () => {
+      const { findings } = await agent.status()
+      return findings.some(({ check }) => check === 'rights-missing')
+    })
+    t.notOk((await agent.status()).ready)
+    t.equal(host.netns.exec(['nft', 'list', 'tables']).stdout, '')
+    t.notMatch(host.netns.ip('link'), /tulle/)
+    await api.grant('watch nodes')
+    await agent.ready()
+    await cluster.allReach()
+  }))

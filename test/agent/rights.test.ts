@@ -15,7 +15,8 @@ async function withRights(
   const clock = new FakeClock()
   const findings = new Findings(clock, () => undefined)
   const client = clientOf(api)
-  const rights = new Rights({ client, work, clock, random: () => 0.5, findings })
+  const onAnswer = (): void => undefined
+  const rights = new Rights({ client, work, clock, random: () => 0.5, findings, onAnswer })
   t.teardown(async () => {
     rights.close()
     client.close()

@@ -297,6 +297,7 @@ const controls: Readonly<Record<string, (server: ApiServer, words: URLSearchPara
   'end-watches': (server) => server.endWatches(),
   /** ?right=watch%20nodes */
   deny: (server, words) => server.faults.denied.add(words.get('right') ?? ''),
+  grant: (server, words) => server.faults.denied.delete(words.get('right') ?? ''),
 }
 
 const patches: Readonly<Record<string, (target: unknown, patch: unknown) => unknown>> = {
