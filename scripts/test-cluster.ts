@@ -90,6 +90,7 @@ function e2e(name: SuiteName): Stage {
       suite: suites[name],
       processes: suiteProcesses,
       minutesMax: suiteMinutesMax,
+      nodes: cluster.nodes.length,
       reports: mkdtempSync(join(tmpdir(), 'tulle-e2e-')),
       before: besideApiServer([]),
     })

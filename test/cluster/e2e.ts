@@ -3,7 +3,7 @@
 // a cluster, and tells each test that passed, each that failed and each that was left out and why.
 //
 //   node test/cluster/e2e.ts --kubeconfig FILE [--suite network-policy|conformance|dual-stack]…
-//     [--focus REGEXP] [--processes 3] [--minutes 20] [--reports FOLDER]
+//     [--focus REGEXP] [--processes 3] [--minutes 20] [--nodes 3] [--reports FOLDER]
 import { mkdirSync, mkdtempSync, readFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -37,6 +37,8 @@ export type E2eWish = Readonly<{
   /** Folder for what the tests say (`e2e.log`) and for the report. */
   reports: string
   minutesMax: number
+  /** How many there are. */
+  nodes: number
   /** Words before the program: what puts it where the API server is reached. */
   before?: readonly string[]
 }>
@@ -65,7 +67,7 @@ const reportFile = 'e2e.json'
 
 /** ginkgo's own flags, then those of the tests: nothing is pulled, there is no cloud. */
 export function e2eArguments(wish: E2eWish): readonly string[] {
-  const { tools, kubeconfig, suite, processes, reports, minutesMax } = wish
+  const { tools, kubeconfig, suite, processes, reports, minutesMax, nodes } = wish
   return [
     join(tools.bin, 'ginkgo'),
     'run',
@@ -81,6 +83,8 @@ export function e2eArguments(wish: E2eWish): readonly string[] {
     `--kubeconfig=${kubeconfig}`,
     `--kubectl-path=${join(tools.bin, 'kubectl')}`,
     '--provider=skeleton',
+    // without a cloud nobody counts them, and tests of Services of two families want two
+    `--num-nodes=${nodes}`,
     '--node-os-distro=debian',
     // no logs are fetched from nodes by ssh
     '--disable-log-dump',
@@ -103,6 +107,7 @@ type Options = Readonly<{
   focus?: string | undefined
   processes: string
   minutes: string
+  nodes: string
   reports?: string | undefined
 }>
 
@@ -121,6 +126,7 @@ async function main(options: Options): Promise<void> {
       kubeconfig: options.kubeconfig,
       processes: Number(options.processes),
       minutesMax: Number(options.minutes),
+      nodes: Number(options.nodes),
       reports: join(reports, name),
     })
     process.stdout.write(textOf(name, result))
@@ -154,6 +160,7 @@ if (import.meta.main) {
       focus: { type: 'string' },
       processes: { type: 'string', default: '3' },
       minutes: { type: 'string', default: '20' },
+      nodes: { type: 'string', default: '3' },
       reports: { type: 'string' },
     },
   })
