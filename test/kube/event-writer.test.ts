@@ -99,7 +99,7 @@ test('a refused one is not tried again before its time; the missing rule is name
   withEvents(t, async ({ server, writer }) => {
     server.faults.denied.add('create events')
     await t.rejects(writer.report(blocked), {
-      message: /add to the ClusterRole .*"events.k8s.io".*"events".*"create"/,
+      message: /Role "tulle-events" of namespace default: .*"events.k8s.io".*"events".*"create"/,
     })
     t.equal(await writer.report(blocked), false)
   }))
