@@ -13,8 +13,10 @@ import { remains } from '../test/cluster/machine/remains.ts'
 import { tracesOf } from './leftovers.ts'
 import { check, failWhole, type Outcome, Run, type Stage, tap } from './stages.ts'
 
-/** Of Kubernetes' own tests: what a suite may take, on two cores; three tests at a time. */
+/** Of Kubernetes' own tests; the last takes as long as the others and is run by name alone. */
 const suiteNames = ['network-policy', 'conformance', 'dual-stack'] as const
+const suitesByName: readonly string[] = ['e2e dual-stack']
+/** What a suite may take, on two cores; three tests at a time. */
 const suiteMinutesMax = 20
 const suiteProcesses = 3
 
@@ -38,7 +40,7 @@ async function main(): Promise<void> {
   const run = new Run()
   const only = values.only ?? ['live', 'e2e']
   const asked = (kind: 'live' | 'e2e', name: string): boolean =>
-    only.includes(kind) || only.includes(name)
+    only.includes(name) || (only.includes(kind) && !suitesByName.includes(name))
   const files = globSync('test/cluster/live/*.live.ts').sort()
   const live = files.filter((file) => asked('live', nameOf(file)))
   const upstream = suiteNames.filter((name) => asked('e2e', `e2e ${name}`)).map(e2e)
