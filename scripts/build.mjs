@@ -1,7 +1,7 @@
 // Builds dist/tulle: one executable of the pinned Node, with the plugin and its native part as
-// assets. Steps: config validator (ajv standalone) → native part (gcc) → bundles (esbuild) → code
-// caches, made by running a stage executable → the executable itself. Options: --generate stops
-// after the validator.
+// assets. Steps: config validator (ajv standalone) → native part (gcc) → bundles (esbuild) → the
+// build's name, and the launcher that says it (gcc) → code caches, made by running a stage
+// executable → the executable itself. Options: --generate stops after the validator.
 import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import path from 'node:path'
@@ -9,6 +9,7 @@ import { fileURLToPath } from 'node:url'
 import esbuild from 'esbuild'
 import { inject } from 'postject'
 import { encodeTables, nameRules } from '../src/datapath/ruleset.ts'
+import { buildIdOf } from './build-id.mjs'
 import { makeCaches } from './code-caches.mjs'
 import { generateValidator } from './validator.mjs'
 
@@ -29,6 +30,7 @@ const bundles = [
   { name: 'loopback', entry: 'plugin/main-loopback.ts' },
   { name: 'cli', entry: 'cli/main.ts' },
   { name: 'agent', entry: 'agent/main.ts' },
+  { name: 'worker', entry: 'plugin/worker/main-worker.ts' },
   { name: 'ipam', entry: 'plugin/main-ipam.ts' },
   { name: 'flannel', entry: 'plugin/main-flannel.ts' },
 ]
@@ -46,10 +48,64 @@ function compileNative() {
   step('native part')
   const include = path.join(root, 'node_modules/node-api-headers/include')
   const folder = path.join(root, 'src/kernel/native')
-  const sources = ['tulle.c', 'watch.c'].map((file) => path.join(folder, file))
+  const sources = ['tulle.c', 'watch.c', 'serve.c', 'admit.c', 'thread.c'].map((file) =>
+    path.join(folder, file),
+  )
   const flags = ['-O2', '-Wall', '-Wextra', '-Werror', '-shared', '-fPIC', '-s', '-I', include]
   execFileSync('gcc', [...flags, '-o', path.join(dist, 'tulle.node'), ...sources], {
     stdio: 'inherit',
+  })
+}
+
+/**
+ * Static and without a C library, in two segments of one page each: starting it is most of what it
+ * does. Its page size is the linker's own: aarch64 has kernels of 4, 16 and 64 KB.
+ */
+const launcherFlags = [
+  ...['-std=gnu11', '-Os', '-Wall', '-Wextra', '-Werror', '-s', '-static', '-no-pie', '-fno-pic'],
+  ...['-ffreestanding', '-nostdlib', '-fno-stack-protector', '-fcf-protection=none'],
+  ...['-fno-asynchronous-unwind-tables', '-fno-tree-loop-distribute-patterns'],
+  ...['-Wl,-z,noseparate-code', '-Wl,-z,norelro', '-Wl,-z,noexecstack', '-Wl,--build-id=none'],
+].filter((flag) => process.arch === 'x64' || !flag.startsWith('-fcf-'))
+const launcherFolder = path.join(root, 'src/kernel/native')
+const launcherFiles = fs
+  .readdirSync(launcherFolder)
+  .filter((file) => /^launcher.*\.[ch]$/.test(file))
+
+/** What a kernel answers to a pod's calls, for the worker to practise on. */
+function recordRehearsal() {
+  step('rehearsal')
+  const file = path.join(work, 'rehearsal.json')
+  execFileSync(process.execPath, [path.join(root, 'scripts/rehearsal.ts'), file], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  })
+  return file
+}
+
+function compileLauncher(build) {
+  step('launcher')
+  const sources = launcherFiles.filter((file) => file.endsWith('.c'))
+  const text = (name, value) => `-D${name}=${JSON.stringify(value)}`
+  const defines = [text('TULLE_VERSION', version), text('TULLE_BUILD', build)]
+  execFileSync(
+    'gcc',
+    [...launcherFlags, ...defines, '-o', path.join(dist, 'launcher'), ...sources.sort()],
+    { cwd: launcherFolder, stdio: 'inherit' },
+  )
+}
+
+/** Boot is there as the stage's, which is of the same sources and does not hold the name itself. */
+function nameBuild() {
+  const read = (file) => fs.readFileSync(file)
+  const texts = [...bundles.map(({ name }) => `${name}.js`), 'boot-stage.js']
+  return buildIdOf(version, {
+    node: `${process.version} ${process.arch}`,
+    options: JSON.stringify([execArgv, launcherFlags]),
+    'tulle.node': read(path.join(dist, 'tulle.node')),
+    ...Object.fromEntries(texts.map((file) => [file, read(path.join(work, file))])),
+    ...Object.fromEntries(
+      launcherFiles.map((file) => [file, read(path.join(launcherFolder, file))]),
+    ),
   })
 }
 
@@ -87,23 +143,30 @@ async function bundle() {
       footer: { js: '})' },
     })
   const plugins = await Promise.all(bundles.map(pluginOf))
-  await Promise.all([
-    esbuild.build({
-      ...boot,
-      outfile: path.join(work, 'boot.js'),
-      define: { ...define, TULLE_CACHE_VARIABLE: 'undefined' },
-    }),
-    esbuild.build({
-      ...boot,
-      outfile: path.join(work, 'boot-stage.js'),
-      define: { ...define, TULLE_CACHE_VARIABLE: JSON.stringify(cacheVariable) },
-    }),
-  ])
+  await esbuild.build({
+    ...boot,
+    outfile: path.join(work, 'boot-stage.js'),
+    define: {
+      ...define,
+      TULLE_BUILD: JSON.stringify('stage'),
+      TULLE_CACHE_VARIABLE: JSON.stringify(cacheVariable),
+    },
+  })
+  const build = nameBuild()
+  await esbuild.build({
+    ...boot,
+    outfile: path.join(work, 'boot.js'),
+    define: {
+      ...define,
+      TULLE_BUILD: JSON.stringify(build),
+      TULLE_CACHE_VARIABLE: 'undefined',
+    },
+  })
   const ofPlugin = plugins.filter((_, at) => bundles[at].entry.startsWith('plugin/'))
   const inputs = new Set(ofPlugin.flatMap(({ metafile }) => Object.keys(metafile.inputs)))
   const file = path.join(work, 'plugin-inputs.json')
   fs.writeFileSync(file, JSON.stringify([...inputs].sort(), undefined, 1))
-  return cacheVariable
+  return { cacheVariable, build }
 }
 
 /**
@@ -191,10 +254,12 @@ step('config validator')
 await generateValidator(root)
 if (!process.argv.includes('--generate')) {
   compileNative()
-  const cacheVariable = await bundle()
+  const { cacheVariable, build } = await bundle()
+  compileLauncher(build)
   const assets = {
     ...assetsOf('js'),
     'tulle.node': path.join(dist, 'tulle.node'),
+    launcher: path.join(dist, 'launcher'),
   }
   const stage = path.join(work, 'stage')
   step('stage executable')
@@ -202,8 +267,13 @@ if (!process.argv.includes('--generate')) {
   step('code caches')
   makeCaches({ stage, cacheVariable, work, verbs })
   fs.rmSync(stage)
+  const recorded = { 'rehearsal.json': recordRehearsal() }
   step('executable')
-  await pack('boot.js', path.join(dist, 'tulle'), { ...assets, ...assetsOf('cache') })
+  await pack('boot.js', path.join(dist, 'tulle'), {
+    ...assets,
+    ...assetsOf('cache'),
+    ...recorded,
+  })
   const bytes = fs.statSync(path.join(dist, 'tulle')).size
-  step(`dist/tulle ${(bytes / 1e6).toFixed(1)} MB, Node ${process.version}, version ${version}`)
+  step(`dist/tulle ${(bytes / 1e6).toFixed(1)} MB, Node ${process.version}, build ${build}`)
 }

@@ -1,5 +1,4 @@
-import { cpSync, existsSync, globSync, mkdtempSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { cpSync, existsSync, globSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { parseArgs, styleText } from 'node:util'
 import { runE2e, type SuiteName, suites } from '../test/cluster/e2e.ts'
@@ -93,7 +92,7 @@ function e2e(name: SuiteName): Stage {
       processes: suiteProcesses,
       minutesMax: suiteMinutesMax,
       nodes: cluster.nodes.length,
-      reports: mkdtempSync(join(tmpdir(), 'tulle-e2e-')),
+      reports: join(places.logs, `e2e-${name}`),
       before: besideApiServer([]),
     })
     for (const one of result.passed) console.log(`  ✓ ${one.name} (${one.seconds} s)`)

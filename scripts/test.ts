@@ -2,6 +2,7 @@ import { existsSync, globSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { tracesOf } from './leftovers.ts'
 import { check, failWhole, type Outcome, Run, type Stage, tap } from './stages.ts'
+import { warmStages } from './warm-stages.ts'
 
 // These touch nothing but their arguments, so their files may run beside each other. Every other
 // folder makes namespaces or files, and much of it measures time: one file after the other.
@@ -42,7 +43,7 @@ function plan(only: readonly string[], before: ReadonlySet<string>): readonly St
   }
   const unit = folders.get('unit')
   folders.delete('unit')
-  const usesExecutable = folders.size > 0 || isNamed('demo')
+  const usesExecutable = folders.size > 0 || isNamed('demo') || isNamed('suites-warm')
   // The pure rooms' tests need only what the build generates: any build will do.
   const needsBuild = usesExecutable || isNamed('build') || !existsSync('dist/tulle')
   const stages: Stage[] = []
@@ -50,6 +51,7 @@ function plan(only: readonly string[], before: ReadonlySet<string>): readonly St
   for (const [name, ...command] of checks) if (isNamed(name)) stages.push(check(name, ...command))
   if (unit !== undefined) stages.push(tap('unit', unit, ['--jobs=2']))
   for (const [name, files] of folders) stages.push(...folderStages(name, files))
+  if (isNamed('suites-warm')) stages.push(...warmStages(only))
   if (isNamed('demo')) stages.push(check('demo', 'node', 'scripts/demo.ts', '--json'))
   if (isNamed('demo')) stages.push(check('demo policy', 'node', 'scripts/demo-policy.ts', '--json'))
   if (usesExecutable) stages.push({ name: 'leftovers', run: () => leftovers(before) })

@@ -2,21 +2,26 @@ import { writeSync } from 'node:fs'
 import { basename } from 'node:path/posix'
 import { getAsset, getRawAsset } from 'node:sea'
 import { Script } from 'node:vm'
+import type { WorkerSource } from './agent/call-worker.ts'
 import type { AgentCall } from './agent/main.ts'
 import type { ToolCall } from './cli/command.ts'
 import { code, formatFault } from './cni/fault.ts'
 import { formatVersions, newestVersion } from './cni/version.ts'
 import { loadNative, type Native } from './kernel/native.ts'
-import type { Called, PluginName } from './plugin/context.ts'
+import type { Started } from './plugin/call.ts'
+import { type PluginName, pluginNameOf, pluginNames } from './plugin/names.ts'
 import { print, readInput } from './plugin/streams.ts'
+import type { WorkerData } from './plugin/worker/main-worker.ts'
 
 // The executable's first lines: who is asked for decides which asset is compiled, and the others
 // cost nothing. Each asset comes with V8's code cache, made by the build after a run of the same
 // verb, so that even lazy functions need no parsing.
 
 declare const TULLE_VERSION: string
+/** `<version>+<12 hex digits>` of all that this executable is made of (scripts/build-id.mjs). */
+declare const TULLE_BUILD: string
 
-type Run = (called: Called) => 0 | 1
+type Run = (started: Started) => 0 | 1
 
 /** What each name runs: of an asset of one verb, or of all. */
 const assetOf: Readonly<Record<PluginName, string>> = {
@@ -32,11 +37,9 @@ const assetOf: Readonly<Record<PluginName, string>> = {
   firewall: 'chained',
   loopback: 'loopback',
 }
-const isPluginName = (name: string): name is PluginName => Object.hasOwn(assetOf, name)
 
-/** The name that we are called by; a name of somebody's own is ours as well. */
-const called = basename(process.argv0)
-const plugin: PluginName = isPluginName(called) ? called : 'tulle'
+/** The name that we are called by. */
+const plugin = pluginNameOf(basename(process.argv0))
 
 /** VERSION needs no configuration and no kernel, and runtimes ask for it at every turn. */
 function answerCall(verb: string): never {
@@ -109,16 +112,24 @@ function runCommand(words: readonly string[]): void {
 
 /** Goes on after this returns, until it is told to stop. */
 function runAgent(words: readonly string[]): void {
-  load<Agent>('agent').exported.main?.({ loadNative, version: TULLE_VERSION, words })
+  const own = { version: TULLE_VERSION, build: TULLE_BUILD }
+  const worker = (): WorkerSource => ({
+    source: getAsset('worker.js', 'latin1'),
+    build: TULLE_BUILD,
+  })
+  load<Agent>('agent').exported.main?.({ ...own, loadNative, worker, words })
 }
 type Agent = (called: AgentCall) => void
 
 /** The operator's tool. It is told the names, as this is the one place that has the list. */
 async function runTool(words: readonly string[]): Promise<void> {
-  const node = { loadNative, pluginNames: Object.keys(assetOf), version: TULLE_VERSION }
+  const serveCalls = (socketPath: string, isUnrehearsed: boolean): void =>
+    load<Worker>('worker').exported.main?.({ socketPath, build: TULLE_BUILD, isUnrehearsed })
+  const node = { loadNative, serveCalls, pluginNames, version: TULLE_VERSION }
   process.exitCode = (await load<Tool>('cli').exported.main?.({ ...node, words })) ?? 1
 }
 type Tool = (called: ToolCall) => Promise<number>
+type Worker = (data: WorkerData) => void
 
 /**
  * nerdctl reads the version out of firewall's line, and asks it for ingressPolicy from 1.7.1 on:

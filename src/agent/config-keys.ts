@@ -36,6 +36,7 @@ export type RawConfig = {
   readonly flannelCompat: boolean
   readonly conflist: { readonly path: string | undefined }
   readonly binDir: string
+  readonly warm: boolean
   readonly dataDir: string
   readonly stateDir: string
   readonly runDir: string
@@ -183,6 +184,7 @@ export const keys: { readonly [Name in RawKey]: Key<RawConfig[Name]> } = {
     },
   },
   binDir: folder('bin-dir', 'where the runtime looks for plugins', '/opt/cni/bin'),
+  warm: yes('warm', 'a launcher is installed, by which runtimes ask this agent', true),
   dataDir: folder('data-dir', 'of the leases', defaultDataDir),
   stateDir: folder('state-dir', 'of the last known nodes', defaultDataDir),
   runDir: folder('run-dir', 'of the socket that "tulle status" asks', '/run/tulle'),

@@ -26,6 +26,8 @@ export type AgentConfig = {
   /** Absent: none is written, and the executable is not installed. */
   readonly conflist: string | undefined
   readonly binDir: string
+  /** The launcher is installed, and the executable beside it. */
+  readonly warm: boolean
   /** Of the leases. */
   readonly dataDir: string
   /** Of the last known nodes. */
@@ -153,6 +155,7 @@ function configOf(
     ipMasq: raw.ipMasq,
     conflist: raw.conflist.path,
     binDir: raw.binDir,
+    warm: raw.warm,
     dataDir: raw.dataDir,
     stateDir: raw.stateDir,
     runDir: raw.runDir,

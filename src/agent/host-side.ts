@@ -2,6 +2,7 @@ import { FilterSocket } from '../kernel/filter-socket.ts'
 import type { RouteSocket } from '../kernel/route-socket.ts'
 import { Sysctls } from '../kernel/sysctl.ts'
 import type { Self } from '../overlay/fabric.ts'
+import { OpenDatabases } from '../store/open-databases.ts'
 import type { AgentConfig } from './config.ts'
 import type { Drift } from './drift.ts'
 import { HostLoop } from './host-loop.ts'
@@ -39,6 +40,7 @@ export class HostSide {
   constructor(options: HostSideOptions) {
     const { config, native, own, route, snapshot, self, drift, ...settings } = options
     this.#filter = new FilterSocket(own.native)
+    const stores = new OpenDatabases()
     this.#host = new HostLoop({ ...settings, sysctls: new Sysctls(native, -1), self, drift })
     this.#masquerade = new MasqueradeLoop({
       ...settings,
@@ -51,12 +53,13 @@ export class HostSide {
       ...settings,
       dataDir: config.dataDir,
       lock: native.lock,
+      stores,
       route,
       filter: this.#filter,
       drift,
     })
     const { policy } = config
-    if (policy) this.policy = new PolicySide({ ...options, policy, filter: this.#filter })
+    if (policy) this.policy = new PolicySide({ ...options, policy, stores, filter: this.#filter })
   }
 
   get loops(): readonly Loop[] {

@@ -14,8 +14,8 @@ export type LoopOptions = {
   readonly clock: Clock
   /** 0 ≤ x < 1, for the jitter of retries: a whole cluster must not come back at once. */
   readonly random: () => number
-  /** Between the end of a run and the start of the next. */
-  readonly gapMilliseconds: number
+  /** Between the end of a run and the start of the next; may follow from how long that run took. */
+  readonly gapMilliseconds: number | ((lastMilliseconds: number) => number)
   /** After the first failure; doubled for each further one. */
   readonly retryMilliseconds: number
   readonly retryMillisecondsMax: number
@@ -95,12 +95,18 @@ export class Loop {
     this.#cancelTimer?.()
     this.#cancelTimer = undefined
     if (this.#isStopped || this.#running) return
-    const { clock, gapMilliseconds } = this.#options
-    const soonest = this.#endedAt + gapMilliseconds
+    const { clock } = this.#options
+    const soonest = this.#endedAt + this.#gap()
     const marked = this.#isMarked ? soonest : Number.POSITIVE_INFINITY
     const due = Math.max(soonest, Math.min(marked, this.#retryAt, this.#resyncAt))
     if (due === Number.POSITIVE_INFINITY) return
     this.#cancelTimer = clock.after(Math.max(0, due - clock.now()), () => this.#start())
+  }
+
+  #gap(): number {
+    const { gapMilliseconds } = this.#options
+    if (typeof gapMilliseconds === 'number') return gapMilliseconds
+    return gapMilliseconds((this.#lastSeconds ?? 0) * 1000)
   }
 
   #start(): void {

@@ -1,13 +1,17 @@
 import { closeSync, openSync } from 'node:fs'
 import { isSea } from 'node:sea'
 import { setFlagsFromString } from 'node:v8'
+import { CallTally } from '../cni/call-tally.ts'
 import type { Native } from '../kernel/native.ts'
+import type { AgentStatus } from '../serve/agent-status.ts'
 import { type HttpServer, type Routes, serveHttp } from '../serve/http-server.ts'
 import { LOCK_EX, makeFolder } from '../store/database.ts'
+import { CallWorker, type WorkerSource } from './call-worker.ts'
 import { systemClock } from './clock.ts'
 import { agentHelp, type CommandLine, readCommandLine, UsageRefusal } from './command-line.ts'
 import type { AgentConfig } from './config.ts'
 import { type Log, makeLog } from './log.ts'
+import type { AgentParts } from './parts.ts'
 import { missingFeatures } from './preflight.ts'
 import { Agent } from './wiring.ts'
 
@@ -15,7 +19,11 @@ export type AgentCall = {
   /** What stands behind `tulle agent`. */
   readonly words: readonly string[]
   readonly version: string
+  /** Of this executable alone, and of the launcher that it carries: no blanks in it. */
+  readonly build: string
   readonly loadNative: () => Native
+  /** What serves launchers: it runs the plugin's code, which the agent does not load. */
+  readonly worker: () => WorkerSource
 }
 
 /**
@@ -42,7 +50,10 @@ function readWords({ words }: AgentCall): CommandLine {
   }
 }
 
-async function run({ loadNative, version }: AgentCall, config: AgentConfig): Promise<void> {
+async function run(
+  { loadNative, version, build, worker }: AgentCall,
+  config: AgentConfig,
+): Promise<void> {
   const log = makeLog(config.logLevel, config.nodeName)
   try {
     const native = loadNative()
@@ -57,13 +68,37 @@ async function run({ loadNative, version }: AgentCall, config: AgentConfig): Pro
       version,
       isPackaged: isSea(),
     })
-    const servers = await openServers(agent, config)
-    stopOnSignals(agent, servers, { log, lockFd })
+    const calls = config.warm ? serveCalls(agent, { config, native, worker, log }) : undefined
+    const status = (): AgentStatus => ({
+      ...agent.status(),
+      ...(calls ? { calls: calls.counts } : {}),
+    })
+    const servers = await openServers(agent, config, status)
+    stopOnSignals(agent, servers, { log, lockFd, calls })
     agent.start()
-    log.info({ version, source: config.source }, 'started')
+    log.info({ version, build, source: config.source }, 'started')
   } catch (refusal) {
     end(log, refusal)
   }
+}
+
+const obstacleMilliseconds = 500
+
+type Serving = Pick<AgentParts, 'config' | 'native' | 'log'> & Pick<AgentCall, 'worker'>
+
+/** Launchers are served from the start: what an ADD needs, it finds itself or waits for. */
+function serveCalls(agent: Agent, { config, native, worker, log }: Serving): CallWorker {
+  const calls = new CallWorker({
+    native,
+    clock: systemClock,
+    worker: worker(),
+    tally: new CallTally(),
+    socketPath: `${config.runDir}/cni.sock`,
+    onBroken: (err) => log.error({ err }, 'calls are served by processes: the worker ended'),
+  })
+  calls.start()
+  setInterval(() => calls.setObstacle(agent.obstacle), obstacleMilliseconds).unref()
+  return calls
 }
 
 /** Refuses to start: the text says what is missing. Nothing has been done to the kernel yet. */
@@ -92,7 +127,11 @@ function takePlace(native: Native, runDir: string): number {
   )
 }
 
-async function openServers(agent: Agent, config: AgentConfig): Promise<readonly HttpServer[]> {
+async function openServers(
+  agent: Agent,
+  config: AgentConfig,
+  status: () => AgentStatus,
+): Promise<readonly HttpServer[]> {
   const text = 'text/plain; charset=utf-8'
   const health: Routes = {
     '/healthz': () => ({ code: 200, type: text, body: 'ok\n' }),
@@ -100,34 +139,34 @@ async function openServers(agent: Agent, config: AgentConfig): Promise<readonly 
       agent.isReady
         ? { code: 200, type: text, body: 'ready\n' }
         : { code: 503, type: text, body: 'not ready; see "tulle status"\n' },
-    '/metrics': () => agent.metrics.answer(agent.status()),
+    '/metrics': () => agent.metrics.answer(status()),
   }
-  const status: Routes = {
+  const all: Routes = {
     ...health,
     '/status': () => ({
       code: 200,
       type: 'application/json',
-      body: `${JSON.stringify(agent.status())}\n`,
+      body: `${JSON.stringify(status())}\n`,
     }),
   }
-  const socket = await serveHttp({ kind: 'unix', path: `${config.runDir}/agent.sock` }, status)
+  const socket = await serveHttp({ kind: 'unix', path: `${config.runDir}/agent.sock` }, all)
   if (!config.metrics) return [socket]
   return [socket, await serveHttp({ kind: 'tcp', ...config.metrics }, health)]
 }
 
-type Ending = { readonly log: Log; readonly lockFd: number }
+type Ending = { readonly log: Log; readonly lockFd: number; readonly calls: CallWorker | undefined }
 
 function stopOnSignals(
   agent: Agent,
   servers: readonly HttpServer[],
-  { log, lockFd }: Ending,
+  { log, lockFd, calls }: Ending,
 ): void {
   let isStopping = false
   const stop = async (signal: NodeJS.Signals): Promise<void> => {
     if (isStopping) return
     isStopping = true
     log.info({ signal }, 'stopping; routes and devices stay')
-    await Promise.all(servers.map((server) => server.close()))
+    await Promise.all([calls?.stop(), ...servers.map((server) => server.close())])
     await agent.stop()
     closeSync(lockFd)
     process.exit(0)

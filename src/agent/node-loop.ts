@@ -35,6 +35,7 @@ export type NodeLoopOptions = SharedOptions & {
     | 'resyncSeconds'
     | 'policy'
     | 'runDir'
+    | 'warm'
   >
   readonly snapshot: Snapshot
   readonly self: () => Self | undefined
@@ -143,7 +144,9 @@ export class NodeLoop {
     const { config, isPackaged } = this.#options
     if (config.conflist === undefined || !isPackaged) return
     makeFolder(config.binDir)
-    if (installExecutable(config.binDir)) syncFolder(config.binDir)
+    const { binDir, runDir, warm } = config
+    const placed = installExecutable(binDir, warm ? { kind: 'warm', runDir } : { kind: 'alone' })
+    if (placed.length > 0) syncFolder(binDir)
   }
 
   #writeConflist(own: Self): void {

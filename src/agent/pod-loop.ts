@@ -4,10 +4,12 @@ import type { ObservedSide } from '../datapath/difference.ts'
 import { healingSteps } from '../datapath/healing.ts'
 import { healTables } from '../kernel/filter-healing.ts'
 import type { FilterSocket } from '../kernel/filter-socket.ts'
+import { errno, KernelRefusal } from '../kernel/refusal.ts'
 import type { RouteSocket } from '../kernel/route-socket.ts'
 import { type Lock, StoreBusy, waitingAtMost } from '../store/database.ts'
 import { allHoldings } from '../store/holdings.ts'
 import { LeaseStore } from '../store/lease-store.ts'
+import type { OpenDatabases } from '../store/open-databases.ts'
 import { IFF_UP } from '../wire/rtnl/link.ts'
 import type { Drift } from './drift.ts'
 import { Loop, type SharedOptions, sharedOf } from './loop.ts'
@@ -32,6 +34,7 @@ export type PodLoopOptions = SharedOptions & {
   readonly resyncMilliseconds: number
   readonly dataDir: string
   readonly lock: Lock
+  readonly stores?: OpenDatabases
   readonly route: RouteSocket
   readonly filter: FilterSocket
   readonly drift: Drift
@@ -75,12 +78,11 @@ export class PodLoop {
   }
 
   work(): void {
-    const { dataDir, lock } = this.#options
+    const { dataDir, lock, stores } = this.#options
     if (!existsSync(`${dataDir}/tulle.db`)) return
     try {
-      LeaseStore.use(dataDir, waitingAtMost(lock, lockWaitMilliseconds), (store) =>
-        this.#heal(store),
-      )
+      const patient = waitingAtMost(lock, lockWaitMilliseconds)
+      LeaseStore.use(dataDir, patient, (store) => this.#heal(store), stores)
     } catch (refusal) {
       if (!(refusal instanceof StoreBusy)) throw refusal
       this.loop.mark()
@@ -124,7 +126,14 @@ export class PodLoop {
       down.set(name, downAt)
       return
     }
-    route.run(steps)
+    try {
+      route.run(steps)
+    } catch (refusal) {
+      // Its DEL, which takes the link down first, came between the look and this.
+      if (!(refusal instanceof KernelRefusal) || !isOfGoing(refusal)) throw refusal
+      down.set(name, downAt)
+      return
+    }
     drift.repaired('pod', `${steps[0]?.what ?? 'nothing'} (${name})`, steps.length)
   }
 
@@ -149,3 +158,6 @@ export class PodLoop {
     })
   }
 }
+
+const isOfGoing = ({ errno: number }: KernelRefusal): boolean =>
+  number === errno.ENETDOWN || number === errno.ENODEV

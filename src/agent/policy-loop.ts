@@ -9,6 +9,7 @@ import { compile, emptyMemo, type PolicyState } from '../policy/compile.ts'
 import type { Program } from '../policy/program.ts'
 import { type Lock, StoreBusy, waitingAtMost } from '../store/database.ts'
 import { LeaseStore } from '../store/lease-store.ts'
+import type { OpenDatabases } from '../store/open-databases.ts'
 import { concatenate, type Element } from '../wire/nft/set.ts'
 import type { Drift } from './drift.ts'
 import { LocalPods, policedRecords } from './local-pods.ts'
@@ -17,8 +18,11 @@ import type { PolicyBook, Revisions } from './policy-book.ts'
 import type { PolicyNotice } from './policy-notices.ts'
 import type { Snapshot } from './snapshot.ts'
 
-/** Changes come one by one, and each is milliseconds of work: a burst of them is done in a few. */
-const gapMilliseconds = 5
+/**
+ * A burst of changes is done in a few runs, which take half of the time at most; one pod that comes
+ * is not kept waiting.
+ */
+const gapMilliseconds = (lastMilliseconds: number): number => Math.min(lastMilliseconds, 5)
 const retryMilliseconds = 100
 const retryMillisecondsMax = 15_000
 /** ADDs and DELs hold the store's lock for some milliseconds; they go first. */
@@ -31,6 +35,7 @@ export type PolicyLoopOptions = SharedOptions & {
   readonly nodeName: string
   readonly dataDir: string
   readonly lock: Lock
+  readonly stores?: OpenDatabases
   readonly book: PolicyBook
   readonly snapshot: Snapshot
   readonly policies: PolicySocket
@@ -223,13 +228,14 @@ export class PolicyLoop {
   }
 
   #withRecords(use: (attachments: readonly Attachment[]) => void): void {
-    const { dataDir, lock } = this.#options
-    LeaseStore.use(dataDir, waitingAtMost(lock, lockWaitMilliseconds), (store) => {
+    const { dataDir, lock, stores } = this.#options
+    const look = (store: LeaseStore): void => {
       const attachments = store.attachments()
       this.local.put(policedRecords(attachments))
       this.#areRecordsOld = false
       use(attachments)
-    })
+    }
+    LeaseStore.use(dataDir, waitingAtMost(lock, lockWaitMilliseconds), look, stores)
   }
 
   /** An ADD takes away the verdicts that its address had of another pod. */

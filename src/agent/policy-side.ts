@@ -3,6 +3,8 @@ import { NodePortSocket } from '../kernel/node-port-socket.ts'
 import { PolicySocket } from '../kernel/policy-socket.ts'
 import type { KubeClient } from '../kube/client.ts'
 import type { PolicyStatus } from '../serve/agent-status.ts'
+import type { OpenDatabases } from '../store/open-databases.ts'
+import { brisk } from './clock.ts'
 import type { AgentConfig, PolicyConfig } from './config.ts'
 import type { Drift } from './drift.ts'
 import type { Findings } from './findings.ts'
@@ -26,6 +28,7 @@ export type PolicySideOptions = LoopSettings & {
   readonly client: KubeClient | undefined
   readonly native: AgentParts['native']
   readonly own: OwnNative
+  readonly stores?: OpenDatabases
   readonly filter: FilterSocket
   readonly snapshot: Snapshot
   readonly drift: Drift
@@ -56,7 +59,7 @@ export class PolicySide {
     this.#book = new PolicyBook(clock.now, () => this.#loop.loop.mark())
     this.#loop = new PolicyLoop({
       ...rest,
-      clock,
+      clock: brisk(clock),
       ...config,
       lock: native.lock,
       book: this.#book,

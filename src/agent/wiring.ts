@@ -17,6 +17,7 @@ import { leavingsOf } from './leavings.ts'
 import type { Loop, LoopOptions } from './loop.ts'
 import { NodeLoop } from './node-loop.ts'
 import { NodeSourceKeeper } from './node-source.ts'
+import { noCluster, noPolicies } from './obstacle.ts'
 import { OwnNative } from './own-native.ts'
 import type { AgentParts, LoopSettings } from './parts.ts'
 import { ReportLoop } from './report-loop.ts'
@@ -154,6 +155,13 @@ export class Agent {
     const hasPolicies = this.#host.policy?.isReady ?? true
     const isFit = this.#source.hasRights && this.#fabric.isReady && hasPolicies
     return isFit && (conflist === undefined || this.#node.isReady)
+  }
+
+  /** Why an ADD could not be served now, as nobody but the agent knows; undefined if it could. */
+  get obstacle(): string | undefined {
+    const source = this.#source.status()
+    if (this.#snapshot.using === 'nothing') return noCluster(source)
+    return this.#host.policy?.isReady === false ? noPolicies : undefined
   }
 
   status(): AgentStatus {

@@ -8,6 +8,8 @@ export type ToolCall = {
   readonly pluginNames: readonly string[]
   readonly version: string
   readonly loadNative: () => Native
+  /** Serves launchers on this thread until the process is ended. */
+  readonly serveCalls: (socketPath: string, isUnrehearsed: boolean) => void
 }
 
 export type Option = {

@@ -1,7 +1,15 @@
 import { existsSync, linkSync, lstatSync, readlinkSync, renameSync, unlinkSync } from 'node:fs'
 import { makeFolder } from '../store/database.ts'
 import { replaceLink, syncFolder } from '../store/durable.ts'
-import { installExecutable, isTulle, ownName } from '../store/executable.ts'
+import {
+  installExecutable,
+  isTulle,
+  type Layout,
+  launcherPlaces,
+  ownName,
+  removeBeside,
+} from '../store/executable.ts'
+import { unfitPlaces } from '../store/launcher.ts'
 import {
   type Command,
   type Desk,
@@ -14,6 +22,7 @@ import {
 import { type Deed, nodeOptions, refuseLivingAgent, removeNode } from './uninstall-node.ts'
 
 const keptEnding = '.before-tulle'
+const defaultRunDir = '/run/tulle'
 const dirOption = {
   type: 'string',
   value: 'DIR',
@@ -29,6 +38,10 @@ export const install: Command = {
     'pod that starts meanwhile finds the old one or the new one, whole. What has such a',
     'name and is not ours stays, unless --force is given: then it is kept under',
     '<name>.before-tulle, and "tulle uninstall" puts it back.',
+    '',
+    'With --warm, "tulle" there is a launcher of a few KB that hands each call to the',
+    'agent, which answers it in a fraction of the time that this executable takes to',
+    'start; where no agent answers, it starts this executable, in .tulle/ beside it.',
   ],
   options: {
     dir: dirOption,
@@ -37,6 +50,12 @@ export const install: Command = {
       value: 'NAMES',
       default: 'none',
       text: 'plugins to stand in for: names with commas, "all" or "none"',
+    },
+    warm: { type: 'boolean', text: 'a launcher that asks the agent first' },
+    'run-dir': {
+      type: 'string',
+      value: 'DIR',
+      text: `with --warm: where the agent has its socket (else ${defaultRunDir})`,
     },
     force: { type: 'boolean', text: 'take the names of other plugins too, and keep those' },
     json: jsonOption,
@@ -49,7 +68,7 @@ export const uninstall: Command = {
   summary: 'Take away what "tulle install" and the agent put into place',
   about: [
     'Removes the network list, tunnel devices, routes to other nodes and what nftables',
-    'knows of the cluster; then the executable and every link to it, and puts back what',
+    'knows of the cluster; then executable, launcher and every link, and puts back what',
     '--force had kept. Nothing else is touched. Pods that run keep their network, but do',
     'not reach other nodes; their runtime can no longer take it down. Stop the agent first.',
   ],
@@ -60,6 +79,7 @@ export const uninstall: Command = {
 function runInstall(desk: Desk): number {
   const dir = requiredText(desk, 'dir', 'DIR')
   const names = namesOf(desk)
+  const layout = layoutOf(desk, dir)
   makeFolder(dir)
   const foreign = [ownName, ...names].filter((name) => stateOf(dir, name) === 'foreign')
   if (foreign.length > 0 && desk.values.force !== true) {
@@ -71,8 +91,24 @@ function runInstall(desk: Desk): number {
   }
   refuseKeptTwice(dir, foreign)
   const kept = foreign.map((name) => keep(dir, name))
-  const deeds = [...kept, ...installedFile(dir), ...names.flatMap((name) => installLink(dir, name))]
+  const deeds = [
+    ...kept,
+    ...installExecutable(dir, layout),
+    ...names.flatMap((name) => installLink(dir, name)),
+  ]
   return report(desk, dir, deeds)
+}
+
+function layoutOf({ values }: Desk, dir: string): Layout {
+  const runDir = textOf(values, 'run-dir')
+  if (values.warm !== true) {
+    if (runDir === undefined) return { kind: 'alone' }
+    throw new UsageFault('tulle install: --run-dir is what the launcher asks; it needs --warm')
+  }
+  const layout = { kind: 'warm', runDir: runDir ?? defaultRunDir } as const
+  const unfit = unfitPlaces(launcherPlaces(dir, layout.runDir))
+  if (unfit !== undefined) throw new UsageFault(`tulle install: ${unfit}`)
+  return layout
 }
 
 function namesOf({ values, pluginNames }: Desk): readonly string[] {
@@ -121,11 +157,6 @@ function keep(dir: string, name: string): Deed {
   return { path: kept, did: `kept, was ${name}` }
 }
 
-function installedFile(dir: string): readonly Deed[] {
-  const did = installExecutable(dir)
-  return did ? [{ path: `${dir}/${ownName}`, did }] : []
-}
-
 function installLink(dir: string, name: string): readonly Deed[] {
   if (stateOf(dir, name) === 'ours') return []
   replaceLink(`${dir}/${name}`, ownName)
@@ -136,7 +167,11 @@ function runUninstall(desk: Desk): number {
   const dir = requiredText(desk, 'dir', 'DIR')
   refuseLivingAgent(desk)
   const links = desk.pluginNames.filter((name) => name !== ownName)
-  const deeds = [...removeNode(desk), ...[...links, ownName].flatMap((name) => takeAway(dir, name))]
+  const deeds = [
+    ...removeNode(desk),
+    ...[...links, ownName].flatMap((name) => takeAway(dir, name)),
+    ...removeBeside(dir),
+  ]
   return report(desk, dir, deeds)
 }
 

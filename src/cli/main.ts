@@ -21,10 +21,12 @@ import { policyVerify } from './policy-verify.ts'
 import { policyWait } from './policy-wait.ts'
 import { routes } from './routes.ts'
 import { status } from './status.ts'
+import { warm } from './warm.ts'
 
 const commands: readonly Command[] = [
   install,
   uninstall,
+  warm,
   status,
   routes,
   doctor,

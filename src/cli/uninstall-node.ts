@@ -20,7 +20,7 @@ import { dataDirOption } from './leases.ts'
 export type Deed = { readonly path: string; readonly did: string }
 
 /** Where the agent of this node kept what; the same defaults. */
-export const nodeOptions: Readonly<Record<string, Option>> = {
+export const nodeOptions = {
   conflist: {
     type: 'string',
     value: 'FILE',
@@ -38,9 +38,9 @@ export const nodeOptions: Readonly<Record<string, Option>> = {
     type: 'string',
     value: 'DIR',
     default: '/run/tulle',
-    text: 'where the agent had its socket',
+    text: "folder of the agent's sockets",
   },
-}
+} satisfies Readonly<Record<string, Option>>
 
 /** An agent would make all of it again. */
 export function refuseLivingAgent(desk: Desk): void {
@@ -140,10 +140,12 @@ function removeCluster(native: Native, dataDir: string): readonly Deed[] {
   return hasChanged ? [{ path: 'nftables: what is inside the cluster', did: 'removed' }] : []
 }
 
+const agentsOwn = ['agent.sock', 'cni.sock', 'agent.lock', '.rehearsal']
+
 function removeFiles(desk: Desk): readonly Deed[] {
   const runDir = requiredText(desk, 'run-dir', 'DIR')
   const known = knownNodesPath(requiredText(desk, 'state-dir', 'DIR'))
-  const files = [known, `${runDir}/agent.sock`, `${runDir}/agent.lock`].filter(existsSync)
-  for (const path of files) rmSync(path)
+  const files = [known, ...agentsOwn.map((name) => `${runDir}/${name}`)].filter(existsSync)
+  for (const path of files) rmSync(path, { recursive: true })
   return files.map((path) => ({ path, did: 'removed' }))
 }

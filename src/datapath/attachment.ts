@@ -25,6 +25,8 @@ export type Attachment = {
   readonly pod?: KubernetesPod
   /** Network policies hold for it: its addresses are in `policed4` and `policed6`. */
   readonly isPoliced?: boolean
+  /** Of the call that recorded it, if a worker did: whoever repeats that call undoes it first. */
+  readonly attempt?: string
 }
 
 export type KubernetesPod = {

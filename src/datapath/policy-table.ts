@@ -170,6 +170,9 @@ const closedRules = (side: Side): readonly Rule[] => [
   }),
 ]
 
+/** What rules are called that look for a pod which is closed still; they keep its set there. */
+export const noVerdict = (family: Family): string => `an IPv${family} pod without a verdict`
+
 const sideRules = (side: Side): readonly Rule[] => [
   ...families.map((family) => ({
     comment: `what IPv${family} pods' policies say`,
@@ -179,7 +182,7 @@ const sideRules = (side: Side): readonly Rule[] => [
     ],
   })),
   ...families.map((family) =>
-    rule(`an IPv${family} pod without a verdict`, isEndIn(family, ownEnd[side], 'policed'), {
+    rule(noVerdict(family), isEndIn(family, ownEnd[side], 'policed'), {
       goto: closedChain(side),
     }),
   ),
@@ -220,11 +223,9 @@ const statelessSideRules = (side: Side): readonly Rule[] => {
       expressions: [...load(family), verdictMap(`${side}${family}`, register(0))],
     })),
     ...families.map((family) =>
-      rule(
-        `an IPv${family} pod without a verdict`,
-        [...load(family), lookup(`policed${family}`, register(0))],
-        { goto: closedChain(side) },
-      ),
+      rule(noVerdict(family), [...load(family), lookup(`policed${family}`, register(0))], {
+        goto: closedChain(side),
+      }),
     ),
   ]
 }

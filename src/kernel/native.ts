@@ -16,7 +16,42 @@ export type Native = {
   readonly lock: (fd: number, how: number, limitMilliseconds: number) => number
   readonly exit: (code: number) => never
 } & Spaces &
-  Watching
+  Watching &
+  Serving
+
+declare const doorBrand: unique symbol
+export type Door = { readonly [doorBrand]: true }
+
+/** What the CNI worker waits with (native/serve.c, native/admit.c). */
+type Serving = {
+  /** Sets the options of a netlink socket that somebody else opened; -EPROTOTYPE: it is none. */
+  readonly furnish: (socketFd: number, protocol: number) => number
+  /** A listening SOCK_SEQPACKET socket of mode 0600. */
+  readonly listenAt: (path: string) => number
+  /** From any thread: nobody can connect any more. */
+  readonly shutDown: (listeningFd: number) => number
+  /**
+   * Lets root's connections in on a thread of its own, and tells each `R` at once. Who came is told
+   * through `fd`; all that are not hung up are when this thread of JavaScript ends.
+   */
+  readonly admit: (listeningFd: number) => { readonly fd: number; readonly door: Door } | number
+  /** A connection; -EAGAIN: none waits; -EPIPE: nobody can come any more. */
+  readonly nextAdmitted: (fd: number) => number
+  readonly hangUp: (door: Door, fd: number) => number
+  /** One packet; 0 at the end of all. `fds[0]` is how many descriptors came, `fds[1]` the first. */
+  readonly receiveWith: (fd: number, bytes: Uint8Array, fds: Int32Array) => number
+  /**
+   * How many have something to tell, or have ended; `ready[n]` is 1 for those. Fractions of a
+   * millisecond count. -EINTR: a signal came first.
+   */
+  readonly poll: (fds: Int32Array, ready: Uint8Array, milliseconds: number) => number
+  /**
+   * Sends a request to rtnetlink on a thread of its own, and answers a handle: some are done long
+   * before the kernel says so. `sentLater` is 1 until it has.
+   */
+  readonly sendLater: (bytes: Uint8Array, length: number) => number
+  readonly sentLater: (handle: number) => number
+}
 
 /** An open wait for a socket (native/watch.c). */
 declare const watchBrand: unique symbol

@@ -2,6 +2,7 @@ import { randomInt } from 'node:crypto'
 import {
   admitChain,
   currentChain,
+  noVerdict,
   policedSets,
   policySets,
   policyTable,
@@ -42,12 +43,9 @@ export type Refusals = Omit<PolicyCounter, 'counter'> & {
  * everything pass where none is. (nf_tables_commit_chain_prepare leaves out a chain that goes.)
  */
 function disarming(rules: readonly string[]): readonly Query[] {
-  // A rule that looks into a set keeps it there.
-  const isThere = (family: string | undefined): boolean =>
-    rules.includes(`egress: an IPv${family} pod without a verdict`)
-  return policedSets
-    .filter((set) => isThere(set.at(-1)))
-    .map((set) => flushSet({ ...policyTable, set }))
+  return ([4, 6] as const)
+    .filter((family) => rules.includes(`egress: ${noVerdict(family)}`))
+    .map((family) => flushSet({ ...policyTable, set: `policed${family}` }))
 }
 
 /** `inet tulle-policy` in the host's namespace: the agent's part of it. */

@@ -9,15 +9,7 @@ import {
   dumpForwarding,
   type ObservedForwarding,
 } from '../wire/rtnl/forwarding.ts'
-import {
-  deleteGroup,
-  deleteLink,
-  dumpLinks,
-  getLink,
-  type IfIndex,
-  setDown,
-  setGroup,
-} from '../wire/rtnl/link.ts'
+import { deleteLink, dumpLinks, getLink, type IfIndex, setDown } from '../wire/rtnl/link.ts'
 import { decodeNeighbour, dumpNeighbours, type ObservedNeighbour } from '../wire/rtnl/neighbour.ts'
 import { decodeLink, type Link } from '../wire/rtnl/observed-link.ts'
 import { decodeQdisc, dumpQdiscs, type ObservedQdisc } from '../wire/rtnl/qdisc.ts'
@@ -29,15 +21,10 @@ import {
   type RoutesOf,
 } from '../wire/rtnl/route.ts'
 import { type Hook, linkOf } from '../wire/rtnl/traffic-control.ts'
+import { deletionOf } from './link-deletion.ts'
 import type { Native } from './native.ts'
 import { NETLINK_ROUTE, NetlinkSocket } from './netlink-socket.ts'
 import { errno, KernelRefusal } from './refusal.ts'
-
-/**
- * The group of links that are about to go, "tul" and 0: what is in it is nobody's any more, so
- * that calls at the same time may share it.
- */
-const doomedGroup = 0x74756c00
 
 /** Their answers have to fit into the socket's buffer. */
 const queriesAtOnce = 500
@@ -166,22 +153,16 @@ export class RouteSocket {
 
   /** True if it was there. The kernel waits for everybody who may still look at it: 15 to 35 ms. */
   deleteLink(name: string): boolean {
-    return this.#changeIfThere(`delete link ${name}`, deleteLink(name))
+    return this.#changeIfThere(`delete link ${name}`, deleteLink({ name }))
   }
 
   /** Those that are there, with one wait for all of them. */
   deleteLinks(names: readonly string[]): void {
-    const [only] = names
-    if (only === undefined) return
-    if (names.length === 1) {
-      this.deleteLink(only)
-      return
-    }
-    const queries = [...names.map((name) => setGroup(name, doomedGroup)), deleteGroup(doomedGroup)]
+    const queries = deletionOf(names.map((name) => ({ name })))
     for (let at = 0; at < queries.length; at += queriesAtOnce)
       for (const fared of this.#socket.exchange(queries.slice(at, at + queriesAtOnce)))
         if (fared.errno !== 0 && fared.errno !== errno.ENODEV)
-          throw new KernelRefusal({ ...fared, what: `delete ${names.length} links` })
+          throw new KernelRefusal({ ...fared, what: `delete links ${names.join(', ')}` })
   }
 
   #changeIfThere(what: string, query: Query): boolean {

@@ -2,7 +2,7 @@ import { parseAddress } from '../base/address.ts'
 import { parsePrefix } from '../base/prefix.ts'
 import { describe as show } from '../cni/config.ts'
 import { CniFault, code, fault } from '../cni/fault.ts'
-import { formatResult, type Result } from '../cni/result.ts'
+import { formatResult, present, type Result } from '../cni/result.ts'
 import { refuseUnsupported } from '../cni/unsupported.ts'
 import type { Attachment, AttachmentId } from '../datapath/attachment.ts'
 import type { Extras } from '../datapath/extras.ts'
@@ -25,10 +25,10 @@ import type { LeaseStore } from '../store/lease-store.ts'
 import type { Link } from '../wire/rtnl/observed-link.ts'
 import { builtInAddresses, builtInDns } from './built-in.ts'
 import { addChained } from './chained.ts'
-import { type Call, delegateOf, openPod, withStore } from './context.ts'
+import { type Call, delegateOf, openPod, withExistingStore, withStore } from './context.ts'
 import { delegate } from './delegate.ts'
 import { describeAttachment, type Given, refuseUnfit, resultOf, type Source } from './describe.ts'
-import { forgetAttachment } from './detach.ts'
+import { detach, forgetAttachment } from './detach.ts'
 import { amendResult, applyExtras, wishedExtras } from './extras.ts'
 import {
   applySysctls,
@@ -42,6 +42,7 @@ import { sharesDirectory } from './host-local.ts'
 import { startLife } from './lease.ts'
 import { ensureOverlay, recordOverlay, withOverlay } from './overlay.ts'
 import { targetOf } from './parts/part.ts'
+import type { Pausing } from './pausing.ts'
 import { awaitVerdicts, refusePolicyBehind } from './policy.ts'
 import { settle } from './settle.ts'
 import { type Undo, undoAll } from './undo.ts'
@@ -50,24 +51,31 @@ import { type Undo, undoAll } from './undo.ts'
 type Sockets = { readonly netnsFd: number; readonly host: RouteSocket; readonly pod: RouteSocket }
 
 /** Gives a pod its interface; the result as JSON. What fails at any step leaves nothing. */
-export function add(asked: Call): string {
+export function* add(asked: Call): Pausing<string> {
   if (asked.config.prevResult !== undefined) return behindAnother(asked)
   const call = withOverlay(asked)
   const { config, environment, native } = call
   refuseUnsupported(config)
   refuseUnfit(config)
+  if (call.isRepeated) yield* undoAttempt(call)
   const sockets = { ...openPod(call), host: new RouteSocket(native, -1, 'the host') }
   if (sockets.pod.link({ name: environment.ifname })) throw interfaceExists(environment.ifname)
   const undo: Undo = []
   try {
     const leased = lease(call, sockets, undo)
     const { attachment, dns, extras } = leased
-    const bridge = wire(call, { ...leased, sockets, undo })
+    const bridge = yield* wire(call, { ...leased, sockets, undo })
     const result = resultOf(attachment, { config, environment, dns, bridgeLink: bridge })
     return formatResult(config.cniVersion, extras ? amended(extras, result) : result)
   } catch (refusal) {
     throw undoAll(undo, refusal)
   }
+}
+
+/** What a worker left of this very call before it died; never what another call has done. */
+function* undoAttempt(call: Call): Pausing<void> {
+  const known = withExistingStore(call, (store) => store.attachment(call.id))
+  if (known?.attempt === call.attempt) yield* detach(call)
 }
 
 /** What the parts change in a result of others, they change in ours. */
@@ -151,7 +159,7 @@ function record(
   { attachment, sockets }: { readonly attachment: Attachment; readonly sockets: Sockets },
 ): Extras | undefined {
   const extras = wishedExtras(call, targetOf(attachment, sockets), store)
-  store.putAttachment(attachment)
+  store.putAttachment({ ...attachment, ...present({ attempt: call.attempt }) })
   recordOverlay(call, store)
   if (extras) store.extras.put(extras)
   return extras
@@ -197,10 +205,10 @@ type Wiring = Omit<Leased, 'dns'> & {
  * Guard and masquerade first, the pod's end last: no packet passes before everything is in its
  * place.
  */
-function wire(
+function* wire(
   call: Call,
   { attachment, extras, isAlone, sockets, undo }: Wiring,
-): Link | undefined {
+): Pausing<Link | undefined> {
   const { native, note } = call
   const { host, pod, netnsFd } = sockets
   const onHost = { sysctls: new Sysctls(native, -1), note }
@@ -228,10 +236,10 @@ function wire(
   applySysctls(podSysctls(attachment, ipv6State()), { sysctls: new Sysctls(native, netnsFd), note })
   pod.run(podSteps(attachment, podEnd.index))
   if (extras) applyExtras(call, extras, targetOf(attachment, sockets))
-  if (!settle({ attachment, host, pod, hostEnd: hostEnd.index }))
+  if (!(yield* settle({ attachment, host, pod, hostEnd: hostEnd.index })))
     note(`${attachment.link} does not pass packets yet; going on without waiting longer`)
   if (bridge) pod.run([announceStep(attachment, podEnd.index)])
-  if (attachment.isPoliced) awaitVerdicts(call, attachment, filter)
+  if (attachment.isPoliced) yield* awaitVerdicts(call, attachment, filter)
   return bridge
 }
 

@@ -1,5 +1,5 @@
 import type { NetworkConfig, RuntimeConfig } from '../cni/network-config.ts'
-import type { PluginName } from './context.ts'
+import type { PluginName } from './names.ts'
 
 /**
  * The configuration as the plugin of that name reads it, in Tulle's own keys: nothing behind here

@@ -11,7 +11,9 @@ import { amendResult, applyExtras, checkExtras, removeExtras, wishedExtras } fro
 import { idleIfbs, ifbsThere } from './ifbs.ts'
 import { startLife } from './lease.ts'
 import type { PrevResult, Target } from './parts/part.ts'
+import { type Pausing, runToEnd } from './pausing.ts'
 import { checkFault, refuseOlder } from './refusals.ts'
+import { removeLinks } from './remove-links.ts'
 import { refuseDataDir, refuseKernel } from './status.ts'
 import { type Undo, undoAll } from './undo.ts'
 import { validAttachments } from './valid.ts'
@@ -25,7 +27,7 @@ export function addChained(call: Call): string {
   const host = new RouteSocket(native, -1, 'the host')
   const target = chainedTarget(call, host)
   const filter = new FilterSocket(native)
-  const undo: Undo = [() => delChained(call)]
+  const undo: Undo = [() => runToEnd(delChained(call))]
   try {
     const extras = withStore(call, (store) => {
       startLife(store, host)
@@ -49,7 +51,7 @@ export function addChained(call: Call): string {
 }
 
 /** Needs neither namespace nor prevResult: what was given is on record. */
-export function delChained(call: Call): void {
+export function* delChained(call: Call): Pausing<undefined> {
   const host = new RouteSocket(call.native, -1, 'the host')
   const doomed: string[] = []
   withExistingStore(call, (store) => {
@@ -58,7 +60,8 @@ export function delChained(call: Call): void {
     if (store.isEmpty()) filter.dropEmptyTables()
   })
   // Of a store that was lost, the names are left.
-  host.deleteLinks(call.plugin === 'bandwidth' ? ifbsThere(host, call.id) : doomed)
+  yield* removeLinks(call, host, call.plugin === 'bandwidth' ? ifbsThere(host, call.id) : doomed)
+  return undefined
 }
 
 /** Says what is no longer as ADD left it; silence means that all is well. */

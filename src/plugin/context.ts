@@ -1,36 +1,50 @@
-import { closeSync, existsSync, fstatSync, openSync, statfsSync, statSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  openSync,
+  type Stats,
+  statfsSync,
+  statSync,
+} from 'node:fs'
 import { parseConfig, parseConfigForDel } from '../cni/config.ts'
 import type { Environment } from '../cni/environment.ts'
 import { code, fault } from '../cni/fault.ts'
 import type { NetworkConfig } from '../cni/network-config.ts'
 import type { AttachmentId } from '../datapath/attachment.ts'
+import type { LinkRemover } from '../kernel/link-remover.ts'
 import type { Native } from '../kernel/native.ts'
 import { errno, KernelRefusal } from '../kernel/refusal.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
 import { LeaseStore } from '../store/lease-store.ts'
+import type { OpenDatabases } from '../store/open-databases.ts'
 import { defaultDataDir } from '../store/places.ts'
 import { configFor } from './called.ts'
+import type { PluginName } from './names.ts'
 import type { Overlay } from './overlay-config.ts'
-import { printNote } from './streams.ts'
 
-/** Names that the executable answers to; by each it reads and does what that plugin does. */
-export type PluginName =
-  | 'tulle'
-  | 'bridge'
-  | 'ptp'
-  | 'flannel'
-  | 'host-local'
-  | 'static'
-  | 'portmap'
-  | 'bandwidth'
-  | 'tuning'
-  | 'firewall'
-  | 'loopback'
-
-/** One call, read: what every verb works on. */
-export type Call = {
+/** Who is asked, and by what it may reach the kernel and people. */
+export type Called = {
   readonly native: Native
   readonly plugin: PluginName
+  /** Says something to the people who run the node; runtimes log standard error. */
+  readonly note: (text: string) => void
+  /** CNI_NETNS, where the caller has opened it already; it is the caller's to close. */
+  readonly netnsFd?: number
+  /** Absent: who deletes a link waits until the kernel has forgotten it. */
+  readonly remover?: LinkRemover
+  /** Where stores stay open for the next call; absent: there is none. */
+  readonly stores?: OpenDatabases
+  /** Why an ADD could not be served now, as an agent knows it; absent: nobody knows more. */
+  readonly obstacle?: () => string | undefined
+  /** Names one attempt of an ADD, and is kept with what it records. */
+  readonly attempt?: string
+  /** This attempt has been begun by a worker that died: what is on record of it is undone first. */
+  readonly isRepeated?: boolean
+}
+
+/** One call, read: what every verb works on. */
+export type Call = Called & {
   readonly environment: Environment
   /** Standard input as it came, for delegates. */
   readonly input: string
@@ -38,11 +52,7 @@ export type Call = {
   /** The key `overlay`, with what this host is in it; read by those verbs that need it. */
   readonly overlay?: Overlay
   readonly id: AttachmentId
-  /** Says something to the people who run the node; runtimes log standard error. */
-  readonly note: (text: string) => void
 }
-
-export type Called = { readonly native: Native; readonly plugin: PluginName }
 
 export function readCall(called: Called, environment: Environment, input: string): Call {
   const config = environment.verb === 'DEL' ? parseConfigForDel(input) : parseConfig(input)
@@ -53,7 +63,6 @@ export function readCall(called: Called, environment: Environment, input: string
     input,
     config: configFor(called.plugin, config),
     id: { network: config.name, container, ifname },
-    note: printNote,
   }
 }
 
@@ -83,8 +92,8 @@ export function delegateOf(config: NetworkConfig): string | undefined {
 }
 
 /** The store, locked, for one transaction: committed if `use` returns, rolled back if it throws. */
-export const withStore = <T>({ native, config }: Call, use: (store: LeaseStore) => T): T =>
-  LeaseStore.use(dataDirOf(config), native.lock, use)
+export const withStore = <T>({ native, config, stores }: Call, use: (store: LeaseStore) => T): T =>
+  LeaseStore.use(dataDirOf(config), native.lock, use, stores)
 
 /** As `withStore`, but a store that was never made is not made now: nothing can be in it. */
 export function withExistingStore<T>(call: Call, use: (store: LeaseStore) => T): T | undefined {
@@ -97,16 +106,16 @@ export function withExistingStore<T>(call: Call, use: (store: LeaseStore) => T):
  */
 const NSFS_MAGIC = 0x6e736673
 
+type Door = Pick<Called, 'native' | 'netnsFd'> & { readonly environment: Environment }
+
 /** The pod's namespace and a socket in it. */
-export function openPod({ native, environment }: Pick<Call, 'native' | 'environment'>): {
-  netnsFd: number
-  pod: RouteSocket
-} {
-  const netnsFd = openNetns(environment)
+export function openPod(door: Door): { netnsFd: number; pod: RouteSocket } {
+  const { native, environment } = door
+  const netnsFd = openNetns(door)
   try {
     return { netnsFd, pod: new RouteSocket(native, netnsFd, 'the pod') }
   } catch (refusal) {
-    closeSync(netnsFd)
+    closeUnlessGiven(door, netnsFd)
     if (!(refusal instanceof KernelRefusal) || refusal.errno !== errno.EINVAL) throw refusal
     // setns(2): a namespace, but of another kind.
     throw notNetns(`${environment.netns} is a namespace of another kind than network`)
@@ -120,8 +129,9 @@ const notNetns = (details: string): Error =>
  * Opens CNI_NETNS; refuses what is no network namespace, and the plugin's own (specification
  * "CNI_NETNS").
  */
-function openNetns({ netns, mayShareNetns }: Environment): number {
-  const fd = openOrRefuse(netns)
+function openNetns(door: Door): number {
+  const { netns, mayShareNetns } = door.environment
+  const fd = door.netnsFd ?? openOrRefuse(netns)
   try {
     if (statfsSync(`/proc/self/fd/${fd}`).type !== NSFS_MAGIC)
       throw notNetns(
@@ -135,9 +145,20 @@ function openNetns({ netns, mayShareNetns }: Environment): number {
       )
     return fd
   } catch (refusal) {
-    closeSync(fd)
+    closeUnlessGiven(door, fd)
     throw refusal
   }
+}
+
+function closeUnlessGiven({ netnsFd }: Door, fd: number): void {
+  if (fd !== netnsFd) closeSync(fd)
+}
+
+/** What CNI_NETNS is; undefined where nothing has that name. */
+export function statNetns({ netnsFd, environment }: Omit<Door, 'native'>): Stats | undefined {
+  if (netnsFd !== undefined) return fstatSync(netnsFd)
+  const { netns } = environment
+  return netns === '' ? undefined : statSync(netns, { throwIfNoEntry: false })
 }
 
 export function isOwnNetns(target: { readonly ino: number; readonly dev: number }): boolean {

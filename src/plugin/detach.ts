@@ -12,7 +12,9 @@ import { dropBridge, dropOwnLink, ownLink } from './host.ts'
 import { dropUnadopted, hostLocalFolder, sharesDirectory } from './host-local.ts'
 import { ifbsThere } from './ifbs.ts'
 import { dropIdleOverlay, dropLostOverlay } from './overlay.ts'
+import type { Pausing } from './pausing.ts'
 import { dropIdlePolicies, dropOrphans, leavePolicies } from './policy.ts'
+import { removeLinks } from './remove-links.ts'
 
 type Kernel = { readonly host: RouteSocket; readonly filter: FilterSocket }
 
@@ -28,7 +30,7 @@ const openKernel = ({ native }: Call): Kernel => ({
  * overlaps the other. Killed anywhere, the next DEL finds the rest by the link's name, GC by its
  * alias.
  */
-export function detach(call: Call): void {
+export function* detach(call: Call): Pausing<void> {
   const kernel = openKernel(call)
   const { host } = kernel
   const link = ownLink(host, call.id)
@@ -45,7 +47,7 @@ export function detach(call: Call): void {
   if (isKnown === undefined) dropLostOverlay(call, kernel.filter)
   if (!isKnown && isHostLocal(call.config.ipam)) dropUnadopted(call)
   const ifbs = isKnown ? doomed : ifbsThere(host, call.id)
-  host.deleteLinks(link === undefined ? ifbs : [...ifbs, link])
+  yield* removeLinks(call, host, link === undefined ? ifbs : [...ifbs, link])
   if (link !== undefined && !isKnown) dropUnrecorded(call, kernel)
 }
 

@@ -4,13 +4,15 @@ import { type AttachmentId, nameOf } from '../datapath/attachment.ts'
 import { RouteSocket } from '../kernel/route-socket.ts'
 import { add } from './add.ts'
 import { check } from './check.ts'
-import { type Call, type PluginName, readCall, withExistingStore, withStore } from './context.ts'
+import { type Call, readCall, withExistingStore, withStore } from './context.ts'
 import { del } from './del.ts'
 import { runDelegate } from './delegate.ts'
 import { readText, removeFile } from './files.ts'
 import { delegateConf, outlineOf, readSubnetEnv } from './flannel-conf.ts'
 import { gc } from './gc.ts'
 import { startLife } from './lease.ts'
+import type { PluginName } from './names.ts'
+import { runToEnd } from './pausing.ts'
 import { refusePolicyFor } from './policy.ts'
 import { refuseOlder } from './refusals.ts'
 import { status } from './status.ts'
@@ -134,8 +136,8 @@ function run(call: Call, conf: Json): string | undefined {
   if (plugin === undefined)
     return runDelegate(call, { key: 'delegate.type', type: String(conf.type), verb, input })
   const inner = readCall({ ...call, plugin }, call.environment, input)
-  if (verb === 'ADD') return add(inner)
-  if (verb === 'DEL') del(inner)
+  if (verb === 'ADD') return runToEnd(add(inner))
+  if (verb === 'DEL') runToEnd(del(inner))
   else if (verb === 'CHECK') check(inner)
   else if (verb === 'GC') gc(inner)
   else status(inner)

@@ -41,10 +41,11 @@ export type Writing = { readonly sysctls: Sysctls; readonly note: (text: string)
  */
 export function applySysctls(wanted: readonly Sysctl[], { sysctls, note }: Writing): void {
   for (const { path, value, need } of wanted) {
-    // No file: a link or a kernel without IPv6, or older than the key.
-    if (need === 'should' && sysctls.read(path) === undefined) continue
     try {
-      sysctls.ensure(path, value)
+      const there = sysctls.read(path)
+      // No file: a link or a kernel without IPv6, or older than the key.
+      const isIdle = there === undefined && need === 'should'
+      if (there !== value && !isIdle) sysctls.write(path, value)
     } catch (refusal) {
       if (need === 'must') throw sysctlFault(path, value, refusal)
       note(`${refusal instanceof Error ? refusal.message : String(refusal)}; going on without`)
@@ -163,8 +164,12 @@ const isMac = (mac: Mac | undefined, text: string): boolean =>
 export function dropBridge(host: RouteSocket, name: string): void {
   const link = host.link({ name })
   if (!link || !isOurBridge(link)) return
-  if (host.links().some(({ master }) => master === link.index)) return
+  if (host.links().some((port) => port.master === link.index && !isDoomed(port))) return
   host.deleteLink(name)
 }
+
+/** A link that another DEL has set down and forgotten, and is about to delete. */
+const isDoomed = ({ alias, flags }: Link): boolean =>
+  (flags & IFF_UP) === 0 && parseAlias(alias) !== undefined
 
 export const ipv6State = (): 'on' | 'off' => (hasIpv6() ? 'on' : 'off')

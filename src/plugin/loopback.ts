@@ -1,4 +1,3 @@
-import { statSync } from 'node:fs'
 import { formatPrefix, type Prefix } from '../base/prefix.ts'
 import type { parseBareConfig } from '../cni/config.ts'
 import type { Environment } from '../cni/environment.ts'
@@ -6,11 +5,13 @@ import { CniFault } from '../cni/fault.ts'
 import { formatResult, passThrough } from '../cni/result.ts'
 import type { Native } from '../kernel/native.ts'
 import { IFF_UP, type IfIndex, setDown, setLink } from '../wire/rtnl/link.ts'
-import { isOwnNetns, openPod } from './context.ts'
+import { isOwnNetns, openPod, statNetns } from './context.ts'
 import { checkFault, refuseOlder } from './refusals.ts'
 
 export type LoopbackCall = {
   readonly native: Native
+  /** As in context.ts. */
+  readonly netnsFd?: number
   readonly environment: Environment
   readonly config: ReturnType<typeof parseBareConfig>
 }
@@ -58,25 +59,24 @@ const isLoopback = ({ address: { family, value } }: Prefix): boolean =>
 
 /** A namespace that is gone has no `lo`; the host's own must never lose its. */
 function del(call: LoopbackCall): void {
-  const { netns, mayShareNetns } = call.environment
-  if (netns === '' || !isThere(netns)) return
+  const there = statIfAny(call)
+  if (!there) return
   let pod: ReturnType<typeof openPod>['pod']
   try {
     pod = openPod(call).pod
   } catch (refusal) {
-    if (!(refusal instanceof CniFault) || (!mayShareNetns && isOwnNetns(statSync(netns))))
-      throw refusal
+    const { mayShareNetns } = call.environment
+    if (!(refusal instanceof CniFault) || (!mayShareNetns && isOwnNetns(there))) throw refusal
     return
   }
   pod.run([{ what: 'set lo down', query: setDown(loopback.name) }])
 }
 
-function isThere(path: string): boolean {
+function statIfAny(call: LoopbackCall): ReturnType<typeof statNetns> {
   try {
-    statSync(path)
-    return true
+    return statNetns(call)
   } catch {
-    return false
+    return undefined
   }
 }
 

@@ -1,6 +1,5 @@
-import { answerCall } from './call.ts'
-import type { Called } from './context.ts'
+import { answerCall, type Started } from './call.ts'
 import { del } from './del.ts'
 
 /** DEL as an asset of its own: it holds what this verb needs, and starts the faster for it. */
-export const main = (called: Called): 0 | 1 => answerCall(called, (call) => void del(call))
+export const main = (started: Started): 0 | 1 => answerCall(started, del)

@@ -1,9 +1,14 @@
-import { answerCall } from './call.ts'
-import type { Call, Called } from './context.ts'
+import { answerCall, atOnce, type Started } from './call.ts'
+import type { Call } from './context.ts'
 import { addIpam, checkIpam, delIpam, gcIpam, statusIpam } from './ipam.ts'
 
 /** host-local and static: every verb, one asset. */
-export const main = (called: Called): 0 | 1 => answerCall(called, answer, delIpam)
+export const main = (started: Started): 0 | 1 =>
+  answerCall(
+    started,
+    atOnce(answer),
+    atOnce((call) => void delIpam(call)),
+  )
 
 function answer(call: Call): string | undefined {
   const { verb } = call.environment

@@ -10,23 +10,30 @@ import { errno, refusedBatch } from '../kernel/refusal.ts'
 import type { LeaseStore } from '../store/lease-store.ts'
 import type { Element } from '../wire/nft/set.ts'
 import type { Call } from './context.ts'
+import { nanosecondsNow, type Pausing } from './pausing.ts'
 
 // A pod that policies hold for is closed when its interface is made; the agent, if one runs, hears
 // of it from the kernel, reads the record, and puts its verdicts.
 
 const LOCK_SH = 1
+/** The agent's answer takes a millisecond or two. */
+const pollMilliseconds = 0.25
 const pollMillisecondsMax = 4
 
 const lockPath = ({ config }: Pick<Call, 'config'>): string =>
   `${config.policy?.runDir ?? defaultRunDir}/agent.lock`
 
 /** As long as the verdicts of all its addresses are awaited, the pod is closed. */
-export function awaitVerdicts(call: Call, attachment: Attachment, filter: FilterSocket): void {
+export function* awaitVerdicts(
+  call: Call,
+  attachment: Attachment,
+  filter: FilterSocket,
+): Pausing<void> {
   const verdicts = verdictsOf(closingElements(attachment))
   if (verdicts.length === 0) return
   const { waitSeconds = defaultWaitSeconds } = call.config.policy ?? {}
   const isThere = (): boolean => filter.missingElements({ elements: verdicts }).length === 0
-  const outcome = withAgentLock(call, (isHeld) => poll(isThere, isHeld, waitSeconds * 1000))
+  const outcome = yield* poll(isThere, () => isAgentThere(call), waitSeconds * 1000)
   if (outcome === 'there') return
   const why =
     outcome === 'late'
@@ -38,24 +45,26 @@ export function awaitVerdicts(call: Call, attachment: Attachment, filter: Filter
 type Outcome = 'there' | 'late' | 'no agent'
 
 /** Nobody tells a process that waits for nothing else; the kernel is asked, ever less often. */
-function poll(isThere: () => boolean, isHeld: () => boolean, limitMilliseconds: number): Outcome {
-  const never = new Int32Array(new SharedArrayBuffer(4))
-  // Not `performance`: Node loads 2 ms of modules when it is first named.
-  const end = process.hrtime.bigint() + BigInt(Math.round(limitMilliseconds * 1e6))
-  for (let pause = 0.25; ; pause = Math.min(pause * 1.5, pollMillisecondsMax)) {
+function* poll(
+  isThere: () => boolean,
+  isHeld: () => boolean,
+  limitMilliseconds: number,
+): Pausing<Outcome> {
+  const end = nanosecondsNow() + BigInt(Math.round(limitMilliseconds * 1e6))
+  for (let pause = pollMilliseconds; ; pause = Math.min(pause * 1.2, pollMillisecondsMax)) {
     if (isThere()) return 'there'
     if (!isHeld()) return 'no agent'
-    if (process.hrtime.bigint() >= end) return 'late'
-    Atomics.wait(never, 0, 0, pause)
+    if (nanosecondsNow() >= end) return 'late'
+    yield pause
   }
 }
 
 /** The agent's lock ends with its process, however that ends. */
-function withAgentLock<T>(call: Call, use: (isHeld: () => boolean) => T): T {
+function isAgentThere(call: Call): boolean {
   const fd = openLock(lockPath(call))
-  if (fd === undefined) return use(() => false)
+  if (fd === undefined) return false
   try {
-    return use(() => call.native.lock(fd, LOCK_SH, 0) === -errno.EAGAIN)
+    return call.native.lock(fd, LOCK_SH, 0) === -errno.EAGAIN
   } finally {
     closeSync(fd)
   }
@@ -70,8 +79,6 @@ function openLock(path: string): number | undefined {
     throw refusal
   }
 }
-
-const isAgentThere = (call: Call): boolean => withAgentLock(call, (isHeld) => isHeld())
 
 /**
  * What policies have of an attachment that goes, but for its own elements. Verdicts are the agent's

@@ -3,10 +3,13 @@ import { addressOf } from '../datapath/wiring.ts'
 import type { RouteSocket } from '../kernel/route-socket.ts'
 import type { IfIndex } from '../wire/rtnl/link.ts'
 import { tableLocal } from '../wire/rtnl/route.ts'
+import { nanosecondsNow, type Pausing } from './pausing.ts'
 
 /** A pod that has not settled by then is handed over as it is: it will, on a busy node. */
 const limitNanoseconds = 1_000_000_000n
+/** The first pause; each is longer than the one before. */
 const pollMilliseconds = 0.1
+const pollMillisecondsMax = 5
 
 export type Settling = {
   readonly attachment: Attachment
@@ -21,15 +24,13 @@ export type Settling = {
  * the carrier; an IPv6 address gets its local route from a work queue, without duplicate address
  * detection too. Tenths of a millisecond, as a rule. False if it takes too long.
  */
-export function settle(settling: Settling): boolean {
-  const never = new Int32Array(new SharedArrayBuffer(4))
-  // Not `performance`: Node loads 2 ms of modules when it is first named.
-  const end = process.hrtime.bigint() + limitNanoseconds
-  while (!isSettled(settling)) {
-    if (process.hrtime.bigint() > end) return false
-    Atomics.wait(never, 0, 0, pollMilliseconds)
+export function* settle(settling: Settling): Pausing<boolean> {
+  const end = nanosecondsNow() + limitNanoseconds
+  for (let pause = pollMilliseconds; ; pause = Math.min(pause * 1.2, pollMillisecondsMax)) {
+    if (isSettled(settling)) return true
+    if (nanosecondsNow() > end) return false
+    yield pause
   }
-  return true
 }
 
 function isSettled({ attachment, host, pod, hostEnd }: Settling): boolean {

@@ -23,6 +23,7 @@ export function status(asked: Call): void {
   const { config } = call
   refuseUnsupported(config)
   refuseUnfit(config)
+  refuseObstacle(call)
   refuseKernel(call)
   refuseDataDir(dataDirOf(config))
   if (isHostLocal(config.ipam)) refusePool(call)
@@ -43,6 +44,13 @@ function withReadyOverlay(call: Call): Call {
 
 const unavailable = (details: string): Error =>
   fault(code.unavailable, 'the plugin cannot serve ADD now', details)
+
+/** Specification 1.1, "Error": 51 also says that pods that run may not be reached. */
+function refuseObstacle({ obstacle }: Call): void {
+  const found = obstacle?.()
+  if (found !== undefined)
+    throw fault(code.unavailableAndDegraded, 'the plugin cannot serve ADD now', found)
+}
 
 export function refuseKernel({ native }: Call): void {
   let host: RouteSocket

@@ -18,6 +18,8 @@ export type AgentStatus = {
   /** Every other node, sorted by name. */
   readonly peers: readonly PeerStatus[]
   readonly leases: LeaseStatus
+  /** Of the plugin, by launchers, since the agent started; absent: it serves none. */
+  readonly calls?: CallStatus
   readonly drift: DriftStatus
   readonly convergence: ConvergenceStatus
   /** Absent: policies are not enforced. */
@@ -108,6 +110,13 @@ export type RangeStatus = {
   readonly subnet: string
   readonly used: number
   readonly free: number
+}
+
+/** `left`: to a process of their own, as the agent could not do them. */
+export type CallStatus = {
+  readonly served: number
+  readonly failed: number
+  readonly left: number
 }
 
 export type DriftStatus = {

@@ -55,14 +55,15 @@ export class AgentMetrics {
     memory.set(process.memoryUsage.rss())
   }
 
-  #setCounters({ drift, loops }: AgentStatus): void {
-    const { repairs, errors, runs, cpu } = this.#counters
-    for (const counter of [repairs, errors, runs, cpu]) counter.reset()
+  #setCounters({ drift, loops, calls }: AgentStatus): void {
+    const { repairs, errors, runs, cpu, calls: served } = this.#counters
+    for (const counter of [repairs, errors, runs, cpu, served]) counter.reset()
     for (const [kind, count] of Object.entries(drift.byKind)) repairs.inc({ kind }, count)
     for (const loop of loops) {
       errors.inc({ loop: loop.name }, loop.errors)
       runs.inc({ loop: loop.name }, loop.runs)
     }
+    for (const [outcome, count] of Object.entries(calls ?? {})) served.inc({ outcome }, count)
     const { user, system } = process.cpuUsage()
     cpu.inc((user + system) / 1e6)
   }
@@ -111,6 +112,11 @@ function countersIn(registry: Registry) {
     ),
     errors: counter('tulle_errors_total', 'Failed runs of each loop.', 'loop'),
     runs: counter('tulle_loop_runs_total', 'Runs of each loop.', 'loop'),
+    calls: counter(
+      'tulle_cni_calls_total',
+      'Calls of the plugin that launchers brought: served, failed, left to a process.',
+      'outcome',
+    ),
     cpu: counter('process_cpu_seconds_total', 'User and system time.'),
   }
 }

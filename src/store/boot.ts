@@ -5,10 +5,11 @@ import { readFileSync } from 'node:fs'
  * Tulle works in, which is never given twice in one boot. Pods of another life are gone, also where
  * a "node" is itself a container that was started again without a boot (kind, rootless runtimes).
  */
-export function lifeStamp(netnsCookie: bigint | undefined): string {
-  const bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
-  return `${bootId} ${netnsCookie ?? 'unknown'}`
-}
+export const lifeStamp = (netnsCookie: bigint | undefined): string =>
+  `${bootId()} ${netnsCookie ?? 'unknown'}`
+
+/** random(4): never the same for two boots. */
+export const bootId = (): string => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
 
 /** Whose life the records are of: only in this one do links tell who lives. */
 export type Life = 'this' | 'earlier-boot' | 'elsewhere'

@@ -1,6 +1,9 @@
-import { closeSync, existsSync, mkdirSync, openSync, readSync, renameSync, statSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, renameSync, statSync } from 'node:fs'
 import { dirname } from 'node:path/posix'
 import { DatabaseSync, type SQLInputValue } from 'node:sqlite'
+import { CorruptFile, isDamaged, SQLITE_CORRUPT, versionIn } from './file-header.ts'
+import { OpenDatabase, type OpenDatabases } from './open-databases.ts'
+import { isCheckedSinceBoot, markChecked } from './sound-boot.ts'
 
 /** Asks for an advisory lock on an open file; 0, or -errno (flock(2), with a time limit). */
 export type Lock = (fd: number, how: number, limitMilliseconds: number) => number
@@ -33,34 +36,50 @@ export class StoreBroken extends Error {
 
 export type Row = Readonly<Record<string, SQLInputValue>>
 
+/** A file to open: the folder that it is in, what it holds, and who waits for its lock. */
+export type Opening = {
+  readonly folder: string
+  readonly schema: Schema
+  readonly lock: Lock
+  readonly kept?: OpenDatabases | undefined
+}
+
 /** What each version of the schema added: a store of the n-th lacks what follows. */
 export type Schema = readonly string[]
 
 /**
- * One SQLite file, open for one transaction of one process: a rollback journal and
- * `synchronous = full`, so a commit is on the disk when it returns, and a cut at any byte leaves
- * the state before it or after it. Every use is under one flock, which queues fairly where SQLite's
- * own waiting would poll.
+ * One SQLite file, open for one transaction of one process. A commit is whole for every process
+ * that comes after, however this one ends: the rollback journal sees to it. It does not wait for
+ * the disk (`synchronous = off`): what only a power cut could lose or tear is of pods that the same
+ * cut has ended. So the first one of each boot looks whether the file is sound, and begins anew if
+ * it is not (sound-boot.ts). Every use is under one flock, which queues fairly where SQLite's own
+ * waiting would poll.
  */
 export class Database {
   readonly #path: string
   readonly #lockFd: number
-  readonly #db: DatabaseSync
+  readonly #open: OpenDatabase
+  readonly #kept: OpenDatabases | undefined
 
-  private constructor(path: string, lockFd: number, db: DatabaseSync) {
-    this.#path = path
-    this.#lockFd = lockFd
-    this.#db = db
+  private constructor(opened: Opened, kept: OpenDatabases | undefined) {
+    this.#path = opened.path
+    this.#lockFd = opened.lockFd
+    this.#open = opened.database
+    this.#kept = kept
   }
 
-  /** Waits for the lock, opens the file (makes it if need be) and begins the transaction. */
-  static open(folder: string, schema: Schema, lock: Lock): Database {
+  /**
+   * Waits for the lock, opens the file (makes it if need be) and begins the transaction.
+   * @param kept where the file stays open afterwards
+   */
+  static open({ folder, schema, lock, kept }: Opening): Database {
     makeFolder(folder)
     const lockFd = openSync(`${folder}/tulle.lock`, 'a', 0o600)
     try {
       waitFor(lock(lockFd, LOCK_EX, lockWaitMilliseconds), folder)
       const path = `${folder}/tulle.db`
-      return new Database(path, lockFd, begin(path, schema))
+      const database = beginAgain(path, schema, kept) ?? new OpenDatabase(begin(path, schema))
+      return new Database({ path, lockFd, database }, kept)
     } catch (refusal) {
       closeSync(lockFd)
       throw refusal
@@ -68,40 +87,69 @@ export class Database {
   }
 
   get(sql: string, ...values: readonly SQLInputValue[]): Row | undefined {
-    return this.#db.prepare(sql).get(...values) as Row | undefined
+    return this.#open.prepare(sql).get(...values) as Row | undefined
   }
 
   all(sql: string, ...values: readonly SQLInputValue[]): readonly Row[] {
-    return this.#db.prepare(sql).all(...values) as Row[]
+    return this.#open.prepare(sql).all(...values) as Row[]
   }
 
   run(sql: string, ...values: readonly SQLInputValue[]): void {
-    this.#db.prepare(sql).run(...values)
+    this.#open.prepare(sql).run(...values)
   }
 
-  /** Makes everything since `open` durable, and lets the next process in. */
+  /** Makes everything since `open` true for all who come after, and lets the next one in. */
   commit(): void {
-    this.#db.exec('commit')
+    this.#open.db.exec('commit')
     this.#leave()
   }
 
   /** Forgets everything since `open`. A failed statement may have ended the transaction already. */
   rollback(): void {
-    if (this.#db.isTransaction) this.#db.exec('rollback')
+    if (this.#open.db.isTransaction) this.#open.db.exec('rollback')
     this.#leave()
   }
 
   /** Forgets everything, and puts a file that SQLite can't read out of the way. */
   moveAside(): void {
-    this.#db.close()
+    this.#open.db.close()
     moveAside(this.#path)
     closeSync(this.#lockFd)
   }
 
   #leave(): void {
-    this.#db.close()
+    if (this.#kept) this.#kept.keep(this.#path, this.#open)
+    else this.#open.db.close()
     closeSync(this.#lockFd)
   }
+}
+
+type Opened = {
+  readonly path: string
+  readonly lockFd: number
+  readonly database: OpenDatabase
+}
+
+/** The transaction on a file that is open already; undefined: it is to be opened. */
+function beginAgain(
+  path: string,
+  schema: Schema,
+  kept: OpenDatabases | undefined,
+): OpenDatabase | undefined {
+  const known = kept?.take(path)
+  if (!known) return undefined
+  try {
+    known.db.exec('begin immediate')
+    if (versionIn(path) === schema.length) return known
+  } catch (refusal) {
+    if (!isCorrupt(refusal)) {
+      known.db.close()
+      throw refusal
+    }
+  }
+  // Damaged, or of another Tulle by now: who opens it anew knows what to do.
+  known.db.close()
+  return undefined
 }
 
 function waitFor(refused: number, folder: string): void {
@@ -112,6 +160,10 @@ function waitFor(refused: number, folder: string): void {
 
 /** A file that can't be read is replaced by an empty one: the kernel still shows what is leased. */
 function begin(path: string, schema: Schema): DatabaseSync {
+  if (!isCheckedSinceBoot(path)) {
+    if (existsSync(path) && !isSound(path)) moveAside(path)
+    markChecked(path)
+  }
   try {
     return beginOn(path, schema)
   } catch (refusal) {
@@ -133,18 +185,14 @@ function beginOn(path: string, schema: Schema): DatabaseSync {
 }
 
 function prepare(db: DatabaseSync, path: string, schema: Schema): void {
-  db.exec('pragma journal_mode = truncate; pragma synchronous = full; begin immediate')
-  const header = readHeader(path)
-  if (header) refuseDamage(header, path)
-  const version = header?.readInt32BE(userVersionAt) ?? 0
+  db.exec('pragma journal_mode = truncate; pragma synchronous = off; begin immediate')
+  const version = versionIn(path)
   const newest = schema.length
   if (version > newest)
     throw new StoreBroken(
       `${path} was written by a newer Tulle (schema ${version}, this one knows ` +
         `${newest}); install that version again, or move the file away when no pod runs`,
     )
-  if (version < 0 || (header && version === 0))
-    throw new CorruptFile(`${path} has tables and an odd version, ${version}`)
   if (version < newest)
     db.exec(`${schema.slice(version).join(';')}; pragma user_version = ${newest}`)
 }
@@ -162,49 +210,18 @@ export function makeFolder(folder: string): void {
   }
 }
 
-// The file's header (sqlite.org/fileformat.html 1.3): read as it is, for a third of what it takes a
-// process that has just started to ask SQLite for it.
-const headerBytes = 100
-const pageSizeAt = 16
-const writeVersionAt = 18
-const readVersionAt = 19
-const pageCountAt = 28
-const schemaFormatAt = 44
-const userVersionAt = 60
-
-/** Undefined for a file without one: a store that is to be made, or was when the power went. */
-function readHeader(path: string): Buffer | undefined {
-  if (!existsSync(path)) return undefined
-  const header = Buffer.alloc(headerBytes)
-  const fd = openSync(path, 'r')
-  const length = readSync(fd, header)
-  closeSync(fd)
-  return length === headerBytes ? header : undefined
-}
-
-/** SQLite reads a page that is cut as if it ended in zeros. */
-function refuseDamage(header: Buffer, path: string): void {
-  if (hasOddHeader(header)) throw new CorruptFile(`${path} has an odd header`)
-  const pages = header.readUInt32BE(pageCountAt)
-  const pageBytes = header.readUInt16BE(pageSizeAt)
-  const { size } = statSync(path)
-  if (size !== pages * pageBytes)
-    throw new CorruptFile(`${path} has ${size} bytes, not ${pages} pages of ${pageBytes}`)
-}
-
-/**
- * SQLite takes damage in these bytes for a file that is read-only or of a later format: write and
- * read version, schema format.
- */
-function hasOddHeader(header: Buffer): boolean {
-  const isVersion = (at: number): boolean => [1, 2].includes(header.readUInt8(at))
-  const format = header.readUInt32BE(schemaFormatAt)
-  return !isVersion(writeVersionAt) || !isVersion(readVersionAt) || format > 4
-}
-
-function isDamaged(path: string): boolean {
-  const header = readHeader(path)
-  return header ? hasOddHeader(header) : existsSync(path) && statSync(path).size > 0
+/** All pages, indexes against their tables: some ms for thousands of leases, once a boot. */
+function isSound(path: string): boolean {
+  let db: DatabaseSync | undefined
+  try {
+    db = new DatabaseSync(path, { timeout: busyTimeoutMilliseconds })
+    return db.prepare('pragma integrity_check(1)').get()?.integrity_check === 'ok'
+  } catch (refusal) {
+    if (isCorrupt(refusal) || isDamaged(path)) return false
+    throw refusal
+  } finally {
+    db?.close()
+  }
 }
 
 /** Kept for a person to look at. */
@@ -215,8 +232,6 @@ function moveAside(path: string): void {
   if (existsSync(journal)) renameSync(journal, `${path}.corrupt-${stamp}-journal`)
 }
 
-const SQLITE_CORRUPT = 11
-
 /** The JSON of a `record` column. */
 export function recordOf<T>({ record }: Row): T {
   try {
@@ -224,12 +239,6 @@ export function recordOf<T>({ record }: Row): T {
   } catch (cause) {
     throw new CorruptFile('a record is no JSON', { cause })
   }
-}
-
-/** What we find damaged ourselves, beside what SQLite finds. */
-class CorruptFile extends Error {
-  override name = 'CorruptFile'
-  readonly errcode = SQLITE_CORRUPT
 }
 
 const SQLITE_NOTADB = 26

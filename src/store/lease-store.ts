@@ -16,6 +16,7 @@ import { Database, isCorrupt, type Lock, recordOf } from './database.ts'
 import { DelegateTable, delegateSchema } from './delegate-table.ts'
 import { ExtrasTable, extrasSchema } from './extras-table.ts'
 import { hostPortSchema } from './host-port-table.ts'
+import type { OpenDatabases } from './open-databases.ts'
 
 /**
  * address: who holds it; container null: released, at `turn` of the store's own counter. cursor:
@@ -56,22 +57,28 @@ export class LeaseStore {
     this.cluster = new ClusterRecord(db)
   }
 
-  static open(dataDir: string, lock: Lock): LeaseStore {
-    return new LeaseStore(Database.open(dataDir, schema, lock))
+  static open(folder: string, lock: Lock, kept?: OpenDatabases): LeaseStore {
+    return new LeaseStore(Database.open({ folder, schema, lock, kept }))
   }
 
   /**
    * Opens, uses, commits; rolls back if `use` throws. A file that turns out unreadable on the way
    * is moved aside, and `use` gets an empty store instead.
+   * @param kept where the file stays open for the next time
    */
-  static use<T>(dataDir: string, lock: Lock, use: (store: LeaseStore) => T): T {
-    const store = LeaseStore.open(dataDir, lock)
+  static use<T>(
+    dataDir: string,
+    lock: Lock,
+    use: (store: LeaseStore) => T,
+    kept?: OpenDatabases,
+  ): T {
+    const store = LeaseStore.open(dataDir, lock, kept)
     try {
       return store.#finish(use)
     } catch (refusal) {
       if (!isCorrupt(refusal)) throw refusal
       store.#db.moveAside()
-      return LeaseStore.open(dataDir, lock).#finish(use)
+      return LeaseStore.open(dataDir, lock, kept).#finish(use)
     }
   }
 

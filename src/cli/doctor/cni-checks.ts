@@ -83,6 +83,12 @@ function examineBinary(type: string, { binDir, binary, ownNames }: Facts): Exami
         meaning: 'no pod starts',
         remedy: `"chmod 755 ${path}", or install it again`,
       })
+    case 'no-executable':
+      return error('plugin-binary', {
+        found: `${path} is Tulle's launcher, and the executable beside it is gone`,
+        meaning: 'no pod starts whenever the agent does not answer',
+        remedy: `"tulle install --warm --dir ${binDir}"`,
+      })
     case 'other-build':
       return warning('plugin-binary', {
         found: `${path} is another build of Tulle than this one`,

@@ -2,6 +2,7 @@ import type { Address } from '../../base/address.ts'
 import type { Remains } from '../../datapath/gone.ts'
 import type { Listener } from '../../datapath/host-ports.ts'
 import type { Lease } from '../../store/book.ts'
+import type { Standing } from '../../store/executable.ts'
 import type { BrokenList, NetworkList } from '../../store/network-lists.ts'
 import type { Link } from '../../wire/rtnl/observed-link.ts'
 import type { AgentAnswer } from '../agent-client.ts'
@@ -31,9 +32,7 @@ export type Facts = {
   readonly lists: readonly (NetworkList | BrokenList)[]
   readonly binDir: string
   /** By the name of the plugin in the binaries' folder. */
-  readonly binary: (
-    name: string,
-  ) => 'absent' | 'not-executable' | 'foreign' | 'same' | 'other-build'
+  readonly binary: (name: string) => 'absent' | 'not-executable' | Standing
   /** Names that Tulle answers to. */
   readonly ownNames: readonly string[]
   readonly store: Seen<StoreFacts>

@@ -9,7 +9,7 @@ import { NETLINK_ROUTE, NetlinkSocket } from '../../kernel/netlink-socket.ts'
 import { RouteSocket } from '../../kernel/route-socket.ts'
 import { Sysctls } from '../../kernel/sysctl.ts'
 import { lifeOf, lifeStamp } from '../../store/boot.ts'
-import { isSameFile, isTulle } from '../../store/executable.ts'
+import { standingOf } from '../../store/executable.ts'
 import type { LeaseStore } from '../../store/lease-store.ts'
 import { readNetworkLists } from '../../store/network-lists.ts'
 import { decodeAddress, dumpAddresses } from '../../wire/rtnl/address.ts'
@@ -115,8 +115,7 @@ function binaryAt(path: string): ReturnType<Facts['binary']> {
     return 'not-executable'
   }
   if (!statSync(path).isFile()) return 'not-executable'
-  if (isSameFile(process.execPath, path)) return 'same'
-  return isTulle(path) ? 'other-build' : 'foreign'
+  return standingOf(path)
 }
 
 function lookAtStore(desk: Desk): StoreFacts {

@@ -1,5 +1,6 @@
 import type {
   AgentStatus,
+  CallStatus,
   DriftStatus,
   Finding,
   PeerStatus,
@@ -43,7 +44,7 @@ function headOf({ version, node, pid, ready, since }: AgentStatus, options: Scre
 type Fact = readonly [name: string, text: string]
 
 function factsOf(status: AgentStatus, options: ScreenOptions): readonly Fact[] {
-  const { source, self, leases, drift, convergence, policy } = status
+  const { source, self, leases, calls, drift, convergence, policy } = status
   const { used, free, ranges } = leases
   const byRange = ranges.map(
     (range) => `${range.subnet} ${range.used} of ${range.used + range.free}`,
@@ -54,6 +55,7 @@ function factsOf(status: AgentStatus, options: ScreenOptions): readonly Fact[] {
     ['source', sourceOf(source)],
     ...(self ? selfOf(self) : ([['addresses', 'not known yet']] as const)),
     ['leases', `${used} held, ${free} free${byRange.length > 0 ? ` (${byRange.join(', ')})` : ''}`],
+    ...(calls ? [['plugin calls', callsOf(calls)] as const] : []),
     ['drift', driftOf(drift, options)],
     [
       'changes',
@@ -62,6 +64,9 @@ function factsOf(status: AgentStatus, options: ScreenOptions): readonly Fact[] {
     ...(policy ? policyRows(policy) : []),
   ]
 }
+
+const callsOf = ({ served, failed, left }: CallStatus): string =>
+  `${served} served, ${failed} refused, ${left} left to processes of their own`
 
 function sourceOf({
   kind,

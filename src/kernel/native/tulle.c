@@ -1,6 +1,6 @@
 // The least native code that Node lacks (DESIGN D3): a netlink socket inside a network namespace, a
 // sysctl inside one, flock(2) with a time limit, _exit(2), and namespaces for the operator's tool;
-// beside it, in watch.c, waiting for a socket.
+// beside it, in watch.c, waiting for a socket, and in serve.c what the CNI worker waits with.
 // Node-API 8, no C++, everything synchronous on the calling thread. Every function answers a number
 // ≥ 0, or -errno; JavaScript makes the sentence (kernel/errno.ts).
 //
@@ -8,8 +8,9 @@
 // it returns (all but enterNamespace and unshare, which the plugin does not call): no JavaScript of
 // a plugin ever runs inside a foreign namespace, and libuv's pool threads are never born in one.
 #define _GNU_SOURCE
+#include "serve.h"
+#include "values.h"
 #include "watch.h"
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <sched.h>
@@ -26,27 +27,6 @@
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71 // include/uapi/asm-generic/socket.h, Linux 5.14
 #endif
-
-#define ARGUMENTS(count) \
-  napi_value argument[count]; \
-  size_t given = count; \
-  napi_get_cb_info(env, info, &given, argument, NULL, NULL)
-
-static int32_t number(napi_env env, napi_value value) {
-  int32_t result = -1;
-  napi_get_value_int32(env, value, &result);
-  return result;
-}
-
-static napi_value answer(napi_env env, long result) {
-  napi_value value;
-  napi_create_int32(env, (int32_t)result, &value);
-  return value;
-}
-
-static napi_value outcome(napi_env env, long result) {
-  return answer(env, result < 0 ? -errno : result);
-}
 
 // Enters the namespace behind `target` (none if negative). Returns a descriptor of the namespace to
 // go back to, -2 for "did not move", or -1 with errno.
@@ -71,16 +51,9 @@ static void leave(int home) {
   errno = kept;
 }
 
-// socketIn(netnsFd | -1, protocol): a netlink socket of that namespace, with the options that Tulle
-// always wants. Strict checking is refused by some families: that and extended acknowledgements are
-// wishes, not needs.
-static napi_value socket_in(napi_env env, napi_callback_info info) {
-  ARGUMENTS(2);
-  int home = enter(number(env, argument[0]));
-  if (home == -1) return answer(env, -errno);
-  int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, number(env, argument[1]));
-  leave(home);
-  if (fd < 0) return answer(env, -errno);
+// The options that Tulle always wants. Strict checking is refused by some families: that and
+// extended acknowledgements are wishes, not needs.
+static void set_options(int fd) {
   // A node's policies go in one batch, so in one message; the size is a limit, nothing is reserved.
   int on = 1, bytes = 4 << 20, bytes_sent = 256 << 20;
   setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof on);
@@ -88,7 +61,36 @@ static napi_value socket_in(napi_env env, napi_callback_info info) {
   setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &on, sizeof on);
   setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes_sent, sizeof bytes_sent);
   setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes);
+}
+
+// socketIn(netnsFd | -1, protocol): a netlink socket of that namespace.
+static napi_value socket_in(napi_env env, napi_callback_info info) {
+  ARGUMENTS(2);
+  int home = enter(number(env, argument[0]));
+  if (home == -1) return answer(env, -errno);
+  int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, number(env, argument[1]));
+  leave(home);
+  if (fd < 0) return answer(env, -errno);
+  set_options(fd);
   return answer(env, fd);
+}
+
+static int option(int fd, int name) {
+  int value = -1;
+  socklen_t length = sizeof value;
+  return getsockopt(fd, SOL_SOCKET, name, &value, &length) == 0 ? value : -1;
+}
+
+// furnish(socketFd, protocol): the same options for a netlink socket that somebody else opened;
+// -EPROTOTYPE if it is none: only the kernel is sure to answer who waits for it.
+static napi_value furnish(napi_env env, napi_callback_info info) {
+  ARGUMENTS(2);
+  int fd = number(env, argument[0]);
+  int is_netlink = option(fd, SO_DOMAIN) == AF_NETLINK;
+  if (!is_netlink || option(fd, SO_PROTOCOL) != number(env, argument[1]))
+    return answer(env, -EPROTOTYPE);
+  set_options(fd);
+  return answer(env, 0);
 }
 
 // netnsCookie(socketFd): the number that names the socket's network namespace; never given twice in
@@ -185,8 +187,9 @@ static napi_value lock(napi_env env, napi_callback_info info) {
   int limit = number(env, argument[2]);
   if (flock(fd, how | LOCK_NB) == 0) return answer(env, 0);
   if (errno != EWOULDBLOCK || limit <= 0) return answer(env, -errno);
-  struct sigaction action = {.sa_handler = wake}, previous;
-  sigaction(SIGRTMIN + 3, &action, &previous);
+  // It stays: another thread may wait for a lock as well.
+  struct sigaction action = {.sa_handler = wake};
+  sigaction(SIGRTMIN + 3, &action, NULL);
   struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGRTMIN + 3};
   event._sigev_un._tid = (pid_t)syscall(SYS_gettid);
   int timer; // the kernel's timer_t; raw calls, as glibc's own would ask for glibc 2.34 on the node
@@ -196,7 +199,6 @@ static napi_value lock(napi_env env, napi_callback_info info) {
   syscall(SYS_timer_settime, timer, 0, &when, NULL);
   long result = flock(fd, how) == 0 ? 0 : errno == EINTR ? -ETIMEDOUT : -errno;
   syscall(SYS_timer_delete, timer);
-  sigaction(SIGRTMIN + 3, &previous, NULL);
   return answer(env, result);
 }
 
@@ -251,7 +253,12 @@ NAPI_MODULE_INIT() {
       FUNCTION("enterNamespace", enter_namespace),
       FUNCTION("watch", watch_socket), FUNCTION("arm", arm_watch),
       FUNCTION("unwatch", end_watch),  FUNCTION("joinGroup", join_group),
-      FUNCTION("portId", port_id),
+      FUNCTION("portId", port_id),     FUNCTION("furnish", furnish),
+      FUNCTION("listenAt", listen_at), FUNCTION("shutDown", shut_down),
+      FUNCTION("admit", admit_all),    FUNCTION("nextAdmitted", next_admitted),
+      FUNCTION("hangUp", hang_up),     FUNCTION("receiveWith", receive_with),
+      FUNCTION("poll", poll_all),      FUNCTION("sendLater", send_later),
+      FUNCTION("sentLater", sent_later),
   };
   napi_define_properties(env, exports, sizeof functions / sizeof *functions, functions);
   return exports;

@@ -4,24 +4,15 @@
 // JavaScript's own thread, as much at a time as that wants.
 #define _GNU_SOURCE
 #include "watch.h"
+#include "thread.h"
+#include "values.h"
 #include <errno.h>
 #include <linux/netlink.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-// glibc 2.34 moved these from libpthread and gave them new versions; Node itself asks for 2.28.
-#if defined(__x86_64__)
-__asm__(".symver pthread_create, pthread_create@GLIBC_2.2.5");
-__asm__(".symver pthread_join, pthread_join@GLIBC_2.2.5");
-#elif defined(__aarch64__)
-__asm__(".symver pthread_create, pthread_create@GLIBC_2.17");
-__asm__(".symver pthread_join, pthread_join@GLIBC_2.17");
-#endif
 
 #define ARM 1ULL
 #define STOP (1ULL << 32)
@@ -75,46 +66,29 @@ static void forget(napi_env env, void *given, void *hint) {
   free(watch);
 }
 
-static napi_value number_value(napi_env env, long result) {
-  napi_value value;
-  napi_create_int32(env, (int32_t)result, &value);
-  return value;
-}
-
-// No signal is for this thread: it inherits a full mask.
-static int start_thread(struct watch *watch) {
-  sigset_t all, before;
-  sigfillset(&all);
-  sigprocmask(SIG_SETMASK, &all, &before);
-  int refusal = pthread_create(&watch->thread, NULL, wait_and_tell, watch);
-  sigprocmask(SIG_SETMASK, &before, NULL);
-  return refusal;
-}
-
 napi_value watch_socket(napi_env env, napi_callback_info info) {
-  napi_value argument[2], name, handle;
-  size_t given = 2;
-  napi_get_cb_info(env, info, &given, argument, NULL, NULL);
+  ARGUMENTS(2);
+  napi_value name, handle;
   struct watch *watch = calloc(1, sizeof *watch);
-  if (!watch) return number_value(env, -ENOMEM);
+  if (!watch) return answer(env, -ENOMEM);
   watch->env = env;
-  napi_get_value_int32(env, argument[0], &watch->socket);
+  watch->socket = number(env, argument[0]);
   watch->wake = eventfd(0, EFD_CLOEXEC);
   if (watch->wake < 0) {
     int refusal = errno;
     free(watch);
-    return number_value(env, -refusal);
+    return answer(env, -refusal);
   }
   napi_create_string_utf8(env, "tulle watch", NAPI_AUTO_LENGTH, &name);
   // One call waits at most: the thread stays silent until it is armed.
   napi_status made = napi_create_threadsafe_function(
       env, argument[1], NULL, name, 1, 1, NULL, NULL, NULL, NULL, &watch->call);
-  int refusal = made == napi_ok ? start_thread(watch) : EINVAL;
+  int refusal = made == napi_ok ? start_thread(&watch->thread, wait_and_tell, watch) : EINVAL;
   if (refusal != 0) {
     if (made == napi_ok) napi_release_threadsafe_function(watch->call, napi_tsfn_abort);
     close(watch->wake);
     free(watch);
-    return number_value(env, -refusal);
+    return answer(env, -refusal);
   }
   watch->running = 1;
   napi_add_env_cleanup_hook(env, stop, watch);
@@ -123,27 +97,25 @@ napi_value watch_socket(napi_env env, napi_callback_info info) {
 }
 
 static struct watch *watch_of(napi_env env, napi_callback_info info) {
-  napi_value argument[1];
-  size_t given = 1;
+  ARGUMENTS(1);
   void *watch = NULL;
-  napi_get_cb_info(env, info, &given, argument, NULL, NULL);
   napi_get_value_external(env, argument[0], &watch);
   return watch;
 }
 
 napi_value arm_watch(napi_env env, napi_callback_info info) {
   struct watch *watch = watch_of(env, info);
-  if (!watch || !watch->running) return number_value(env, -EBADF);
+  if (!watch || !watch->running) return answer(env, -EBADF);
   tell(watch, ARM);
-  return number_value(env, 0);
+  return answer(env, 0);
 }
 
 napi_value end_watch(napi_env env, napi_callback_info info) {
   struct watch *watch = watch_of(env, info);
-  if (!watch || !watch->running) return number_value(env, -EBADF);
+  if (!watch || !watch->running) return answer(env, -EBADF);
   napi_remove_env_cleanup_hook(env, stop, watch);
   stop(watch);
-  return number_value(env, 0);
+  return answer(env, 0);
 }
 
 // nl_pid of the socket, given to it if it has none yet, or -errno.
@@ -158,31 +130,22 @@ static int64_t bound_port(int fd) {
   return -EADDRNOTAVAIL;
 }
 
-static int32_t first_number(napi_env env, napi_callback_info info, int32_t *second) {
-  napi_value argument[2];
-  size_t given = 2;
-  int32_t first = -1;
-  napi_get_cb_info(env, info, &given, argument, NULL, NULL);
-  napi_get_value_int32(env, argument[0], &first);
-  if (second) napi_get_value_int32(env, argument[1], second);
-  return first;
-}
-
 // joinGroup(socketFd, group): from now on it hears what the kernel tells that group. A socket that
 // has no id yet would be taken for the kernel's own, and left out.
 napi_value join_group(napi_env env, napi_callback_info info) {
-  int32_t group = 0;
-  int fd = first_number(env, info, &group);
+  ARGUMENTS(2);
+  int fd = number(env, argument[0]), group = number(env, argument[1]);
   int64_t port = bound_port(fd);
-  if (port < 0) return number_value(env, (long)port);
+  if (port < 0) return answer(env, (long)port);
   int refused = setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group);
-  return number_value(env, refused < 0 ? -errno : 0);
+  return outcome(env, refused);
 }
 
 // portId(socketFd): nl_pid, which the kernel writes into what it tells others of this socket's
 // doings.
 napi_value port_id(napi_env env, napi_callback_info info) {
+  ARGUMENTS(1);
   napi_value value;
-  napi_create_int64(env, bound_port(first_number(env, info, NULL)), &value);
+  napi_create_int64(env, bound_port(number(env, argument[0])), &value);
   return value;
 }

@@ -236,13 +236,18 @@ export const changeLink = (index: IfIndex, attributes: readonly Attribute[]): Qu
 
 const withoutCounters = u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS)
 
-export const getLink = (by: { name: string } | { index: IfIndex }): Query => ({
+/** A name may be another link's by the time that a request arrives, an index never. */
+export type LinkBy = { readonly name: string } | { readonly index: IfIndex }
+
+const bodyBy = (by: LinkBy, attributes: readonly Attribute[]): Uint8Array =>
+  'name' in by
+    ? body({}, [text(IFLA_IFNAME, by.name), ...attributes])
+    : body({ index: by.index }, attributes)
+
+export const getLink = (by: LinkBy): Query => ({
   type: RTM_GETLINK,
   flags: NLM_F_REQUEST,
-  body:
-    'name' in by
-      ? body({}, [text(IFLA_IFNAME, by.name), withoutCounters])
-      : body({ index: by.index }, [withoutCounters]),
+  body: bodyBy(by, [withoutCounters]),
 })
 
 export const dumpLinks = (): Query => ({
@@ -251,20 +256,20 @@ export const dumpLinks = (): Query => ({
   body: body({}, [withoutCounters]),
 })
 
-export const deleteLink = (name: string): Query => ({
+export const deleteLink = (by: LinkBy): Query => ({
   type: RTM_DELLINK,
   flags: NLM_F_REQUEST | NLM_F_ACK,
-  body: body({}, [text(IFLA_IFNAME, name)]),
+  body: bodyBy(by, []),
 })
 
 /**
  * RTM_SETLINK, as RTM_NEWLINK with a group and a name that is not there changes all of that group
  * in kernels before 5.18.
  */
-export const setGroup = (name: string, group: number): Query => ({
+export const setGroup = (by: LinkBy, group: number): Query => ({
   type: RTM_SETLINK,
   flags: NLM_F_REQUEST | NLM_F_ACK,
-  body: body({}, [text(IFLA_IFNAME, name), u32(IFLA_GROUP, group)]),
+  body: bodyBy(by, [u32(IFLA_GROUP, group)]),
 })
 
 /** Every link of a group at once; 0 is the group of all that were never given another. */
