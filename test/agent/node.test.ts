@@ -1,6 +1,15 @@
-import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'tap'
+import { readLauncher } from '../../src/store/launcher.ts'
 import { call, executable, type Json } from '../support/cni.ts'
 import { makeNetns, type Netns } from '../support/netns.ts'
 import { Cluster, type Member, three, withKubernetes } from './cluster.ts'
@@ -65,8 +74,12 @@ test('the agent makes a node fit for pods, and pods of two nodes reach each othe
         ipMasq: true,
         ipam: { ranges: [[{ subnet: '10.244.1.0/24' }], [{ subnet: 'fd10:1::/64' }]] },
       })
-      const installed = statSync(join(a.agent.folder, 'bin', 'tulle'))
+      const installed = statSync(join(a.agent.folder, 'bin', '.tulle', 'tulle'))
       t.equal(installed.size, statSync(executable).size)
+      t.same(readLauncher(join(a.agent.folder, 'bin', 'tulle')), {
+        executable: join(a.agent.folder, 'bin', '.tulle', 'tulle'),
+        socket: join(a.agent.folder, 'run', 'cni.sock'),
+      })
       t.ok(installed.mtimeMs <= statSync(pathOf(a)).mtimeMs, 'the list comes last')
       add(a, pods[0])
       for (const address of add(c, pods[1]).split(' ')) {
@@ -78,6 +91,28 @@ test('the agent makes a node fit for pods, and pods of two nodes reach each othe
     } finally {
       for (const pod of pods) pod.close()
     }
+  }))
+
+test('the executable alone, where the launcher is not wanted, and back', (t) =>
+  withLists(async (cluster) => {
+    const a = withList(cluster.get('a'))
+    const bin = join(a.agent.folder, 'bin')
+    const isLauncher = (): boolean => readLauncher(join(bin, 'tulle')) !== undefined
+    const names = (): readonly string[] => readdirSync(bin).toSorted()
+    await a.agent.ready()
+    t.same([isLauncher(), names()], [true, ['.tulle', 'tulle']])
+    await a.agent.end('SIGTERM')
+    a.agent.start(['--conflist', pathOf(a), '--no-warm'])
+    await until('no launcher', () => !isLauncher() && !names().includes('.tulle'))
+    t.equal(statSync(join(bin, 'tulle')).size, statSync(executable).size)
+    t.same(names(), ['tulle'])
+    await a.agent.end('SIGTERM')
+    a.agent.start(['--conflist', pathOf(a)])
+    await until('the launcher', isLauncher)
+    rmSync(join(bin, 'tulle'))
+    rmSync(pathOf(a))
+    await until('what somebody deletes is back', () => existsSync(join(bin, 'tulle')))
+    t.ok(isLauncher())
   }))
 
 test('a list that somebody deletes or changes is written again, and counted', (t) =>

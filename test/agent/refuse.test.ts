@@ -10,7 +10,7 @@ import { type Ran, runLater } from '../support/netns.ts'
 import { three, withKubernetes } from './cluster.ts'
 import { until } from './running-agent.ts'
 
-// What an agent that can't work says before it ends, having changed nothing.
+// What an agent that can't work says before it ends, or while it waits, having changed nothing.
 
 async function refusedWith(words: readonly string[], before: readonly string[] = []): Promise<Ran> {
   const folder = mkdtempSync(join(tmpdir(), 'tt-refuse-'))

@@ -6,27 +6,14 @@ import { join } from 'node:path'
 import type { AgentStatus } from '../../src/serve/agent-status.ts'
 import { executable } from '../support/cni.ts'
 import type { Netns } from '../support/netns.ts'
+import { until as untilWithin } from '../support/until.ts'
 
 /** How long a test waits for what has to come; past this it hangs. */
-const limitMilliseconds = 20_000
-const pollMilliseconds = 20
+const patience = { limitMs: 20_000, pauseMs: 20 }
 
 /** Waits until `check` answers something; what it last threw, or `what`, if that never comes. */
-export async function until<T>(what: string, check: () => T | Promise<T>): Promise<NonNullable<T>> {
-  const end = Date.now() + limitMilliseconds
-  let last: unknown
-  while (Date.now() < end) {
-    try {
-      const found = await check()
-      if (found) return found
-      last = undefined
-    } catch (refusal) {
-      last = refusal
-    }
-    await new Promise((resolve) => setTimeout(resolve, pollMilliseconds))
-  }
-  throw new Error(`Waited in vain for: ${what}`, { cause: last })
-}
+export const until = <T>(what: string, check: () => T | Promise<T>): Promise<NonNullable<T>> =>
+  untilWithin(what, check, patience)
 
 /** The packaged executable as an agent in a node's namespace, its files in a folder of its own. */
 export class RunningAgent {

@@ -1,9 +1,11 @@
 import type { Verb } from './job.ts'
+import { type FloorCase, planWarmCases, type WarmCase } from './warm/cases.ts'
 
 /**
- * Columns of the tables. `newest` and `debian` are the reference plugins of two Debian releases.
+ * Columns of the tables. `newest` and `debian` are the reference plugins of two Debian releases;
+ * `warm` is Tulle through its agent, where `tulle` is the executable by itself.
  */
-export type PeerId = 'tulle' | 'newest' | 'debian' | 'floor' | 'node' | 'script'
+export type PeerId = 'warm' | 'tulle' | 'newest' | 'debian' | 'floor' | 'node' | 'script'
 
 export type Wiring = 'routed' | 'bridge'
 
@@ -24,7 +26,7 @@ export type Variant = {
   readonly burst: number
 }
 
-type Counted = {
+export type Counted = {
   readonly id: string
   readonly title: string
   readonly rounds: number
@@ -48,14 +50,14 @@ export type ChainCase = Counted & {
 }
 /** Host ports by their number: the next one's ADD, and a packet's way through one. */
 export type PortsCase = Counted & { readonly kind: 'ports'; readonly mappings: readonly number[] }
-export type Case = StartCase | AttachCase | ChainCase | PortsCase
+export type Case = StartCase | AttachCase | ChainCase | PortsCase | WarmCase | FloorCase
 
-type Effort = 'full' | 'quick'
+export type Effort = 'full' | 'quick'
 
 const onePod: Variant = { label: '', leases: 0, burst: 1 }
 const references = ['tulle', 'newest', 'debian'] as const
 
-/** What a `full` run repeats, and what `quick` repeats: below ten minutes, below 90 seconds. */
+/** What a `full` run repeats, and what `quick` repeats. */
 const repeats = {
   start: { full: 60, quick: 8 },
   attach: { full: 40, quick: 4 },
@@ -84,6 +86,7 @@ export function planCases(effort: Effort, only: string): readonly Case[] {
     leasesCase(effort),
     burstCase(effort, { wiring: 'routed', masquerade: 'plain', families: 'single' }),
     burstCase(effort, { wiring: 'bridge', masquerade: 'masq', families: 'single' }),
+    ...planWarmCases(effort),
   ]
   return all.filter((one) => one.id.includes(only))
 }

@@ -1,6 +1,7 @@
 // A runtime's part in a chain of CNI plugins, no more: runs each with the result of the one before
-// (ADD), each with the final result (CHECK), or backwards (DEL). Arguments: pairs of an
-// executable and its configuration, in which @PORT@ stands for a port of the container's own.
+// (ADD), each with the final result (CHECK), or backwards (DEL), or each by itself (STATUS).
+// Arguments: pairs of an executable and its configuration, in which @PORT@ stands for a port of the
+// container's own.
 // Standard input: the job's text with the final result behind `{,"prevResult":`.
 #define _GNU_SOURCE
 #include <spawn.h>
@@ -69,7 +70,8 @@ int main(int count, char **words) {
   const char *mark = "{,\"prevResult\":";
   int plugins = (count - 1) / 2;
   size_t length = read_all(0, text);
-  if (!verb || !container) return 2;
+  if (!verb) return 2;
+  if (!container) container = "";  // STATUS is about none
   int adds = !strcmp(verb, "ADD"), backwards = !strcmp(verb, "DEL");
   if (!strncmp(text, mark, strlen(mark))) {
     text[length - 1] = 0;

@@ -3,6 +3,14 @@ import { type Attachment, referencePlugin } from './cases.ts'
 export const network = 'bench'
 export const bridgeName = 'cni0'
 
+export const podNamespace = 'default'
+export const podName = 'bench'
+
+/** The CNI_ARGS of a Kubernetes runtime. */
+export const podArguments =
+  `IgnoreUnknown=1;K8S_POD_NAMESPACE=${podNamespace};K8S_POD_NAME=${podName}` +
+  ';K8S_POD_UID=00000000'
+
 /** Large enough for 20,000 leases beside those of the run. */
 export const subnet4 = '10.88.0.0/16'
 export const subnet6 = 'fd00:88::/64'

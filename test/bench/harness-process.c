@@ -17,6 +17,7 @@
 // A pipe takes 64 KiB; what does not fit would block its writer: us before the start, or the
 // program until `limit` ends it.
 enum { INPUT_BYTES_MAX = 60000, OUTPUT_BYTES_MAX = 65536 };
+enum { FIRST_PORT = 20000, PORTS = 20000 }; // as chain.c has them
 
 static double now_ms(void) {
   struct timespec time;
@@ -24,10 +25,19 @@ static double now_ms(void) {
   return time.tv_sec * 1e3 + time.tv_nsec / 1e6;
 }
 
+// The configuration with a host port of the pod's own, if it asks for one; its length.
+static int fill(char *text, const char *conf, const struct pod *pod) {
+  const char *mark = strstr(conf, "@PORT@");
+  int port = FIRST_PORT + (pod ? pod->number % PORTS : 0);
+  return mark ? snprintf(text, INPUT_BYTES_MAX, "%.*s%d%s", (int)(mark - conf), conf, port,
+                         mark + strlen("@PORT@"))
+              : snprintf(text, INPUT_BYTES_MAX, "%s", conf);
+}
+
 // A pipe that already holds the whole input: the program never waits for its writer.
 static int input_of(const struct contender *one, const char *verb, const struct pod *pod) {
   static char text[INPUT_BYTES_MAX];
-  int length = snprintf(text, sizeof text, "%s", one->conf), ends[2];
+  int length = fill(text, one->conf, pod), ends[2];
   if (pod && pod->result && strcmp(verb, "ADD") && length > 1 && length < INPUT_BYTES_MAX)
     length += snprintf(text + length - 1, sizeof text - length, ",\"prevResult\":%s}",
                        pod->result) - 1;
@@ -74,16 +84,18 @@ void start(struct process *process, struct contender *one, const char *verb,
   close(output[1]);
 }
 
+// No larger than the text: a started process's peak memory is at first that of this one.
 static char *drain(int file) {
-  char *text = calloc(1, OUTPUT_BYTES_MAX);
+  static char text[OUTPUT_BYTES_MAX];
   size_t used = 0;
   ssize_t got;
   while (used < OUTPUT_BYTES_MAX - 1 &&
          (got = read(file, text + used, OUTPUT_BYTES_MAX - 1 - used)) > 0)
     used += got;
   close(file);
-  while (used && (text[used - 1] == '\n' || text[used - 1] == ' ')) text[--used] = 0;
-  return text;
+  while (used && (text[used - 1] == '\n' || text[used - 1] == ' ')) used--;
+  text[used] = 0;
+  return strdup(text);
 }
 
 // For the signal handler, which kills what runs too long.

@@ -2,7 +2,8 @@
 // drift of the machine hits every contender alike. The job comes from standard input
 // (harness-job.c has its keys); one JSON line per call goes to standard output, round by round:
 //   {"contender":0,"verb":"ADD","round":3,"count":1,"failed":0,"ms":…,"userMs":…,"systemMs":…,
-//    "rssKiB":…}   and "exit", "stdout", "stderr" of the first failure, if there was one.
+//    "agentMs":…,"rssKiB":…}
+// and "exit", "stdout", "stderr" of the first failure, if there was one.
 // A round goes through the verbs, and for each verb through the contenders, every time in another
 // order. Needs root. All namespaces and mounts of pods end with this process.
 #define _GNU_SOURCE
@@ -22,6 +23,8 @@
 // Between calls, so that the exit work of one process does not run into the next one's time; and
 // between rounds, when the reader of our lines has its turn.
 enum { GAP_MICROSECONDS = 1000, ROUND_GAP_MICROSECONDS = 5000, OUTPUT_BUFFER_BYTES = 65536 };
+// Of a call that took so long is told at once.
+enum { LONG_CALL_MS = 1000 };
 // The round number of the pod that stays attached; job.ts knows it too.
 enum { RESIDENT_ROUND = -1000 };
 
@@ -103,7 +106,8 @@ static double figure_of(const struct contender *one, int count) {
 }
 
 // For a burst: the wall time of all, the CPU time of all, the largest process.
-static void report(const struct contender *one, const char *verb, int round, int count) {
+static void report(const struct contender *one, const char *verb, int round, int count,
+                   double agent_ms) {
   double user = 0, system = 0;
   long rss = 0;
   int failed = 0, shown = round == RESIDENT_ROUND ? 0 : -1;
@@ -116,23 +120,27 @@ static void report(const struct contender *one, const char *verb, int round, int
   }
   printf("{\"contender\":%d,\"verb\":\"%s\",\"round\":%d,\"count\":%d,\"failed\":%d",
          (int)(one - job.contenders), verb, round, count, failed);
-  printf(",\"ms\":%.4f,\"userMs\":%.3f,\"systemMs\":%.3f,\"rssKiB\":%ld", figure_of(one, count),
-         user, system, rss);
+  double figure = figure_of(one, count);
+  printf(",\"ms\":%.4f,\"userMs\":%.3f,\"systemMs\":%.3f,\"agentMs\":%.3f,\"rssKiB\":%ld", figure,
+         user, system, agent_ms, rss);
   if (shown >= 0) {
     printf(",\"exit\":%d", processes[shown].exit_code);
     print_string("stdout", processes[shown].output);
     print_string("stderr", processes[shown].errors);
   }
   printf("}\n");
+  if (figure >= LONG_CALL_MS) fflush(stdout);
 }
 
 static void call(struct contender *one, const char *verb, int round, struct pod *pods, int count) {
   enter(one->node);
   usleep(GAP_MICROSECONDS);
+  double before = agent_cpu_ms(one->agent);
   for (int i = 0; i < count; i++)
     start(&processes[i], one, verb, needs_pod(verb) ? &pods[i] : NULL);
   wait_for(processes, count, job.limit_seconds);
-  report(one, verb, round, count);
+  wait_until_quiet(one->agent, job.quiet_ms);
+  report(one, verb, round, count, agent_cpu_ms(one->agent) - before);
   for (int i = 0; i < count; i++) {
     free(processes[i].errors);
     if (!strcmp(verb, "ADD") && !processes[i].exit_code) pods[i].result = processes[i].output;
@@ -150,23 +158,44 @@ static void shuffle(int *order, int count) {
   }
 }
 
+static int takes_part(const struct contender *one, int round) {
+  return !one->rounds || (round >= 0 && round < one->rounds);
+}
+
+static struct pod pods[CONTENDERS_MAX][BURST_MAX];
+
+static void call_verb(int contender, int verb, int round) {
+  struct contender *one = &job.contenders[contender];
+  if (has_verb(one, verbs[verb]) && takes_part(one, round))
+    call(one, verbs[verb], round, pods[contender], one->burst);
+}
+
+static void make_pods(int contender, int round) {
+  const struct contender *one = &job.contenders[contender];
+  enter(one->node);
+  for (int p = 0; takes_part(one, round) && has_verb(one, "ADD") && p < one->burst; p++)
+    pods[contender][p] = make_pod(one->node);
+}
+
+static void free_results(int contender) {
+  for (int p = 0; p < job.contenders[contender].burst; p++) {
+    free(pods[contender][p].result);
+    pods[contender][p].result = NULL;
+  }
+}
+
 static void run_round(int *order, int round) {
-  static struct pod pods[CONTENDERS_MAX][BURST_MAX];
-  for (int i = 0; i < job.count; i++) {
-    const struct contender *one = &job.contenders[i];
-    enter(one->node);
-    for (int p = 0; has_verb(one, "ADD") && p < one->burst; p++) pods[i][p] = make_pod(one->node);
-  }
-  for (int v = 0; v < VERB_COUNT; v++) {
+  for (int i = 0; i < job.count; i++) make_pods(i, round);
+  if (job.one_by_one) {
     shuffle(order, job.count);
-    for (int i = 0; i < job.count; i++) {
-      struct contender *one = &job.contenders[order[i]];
-      if (has_verb(one, verbs[v])) call(one, verbs[v], round, pods[order[i]], one->burst);
+    for (int i = 0; i < job.count; i++)
+      for (int v = 0; v < VERB_COUNT; v++) call_verb(order[i], v, round);
+  } else
+    for (int v = 0; v < VERB_COUNT; v++) {
+      shuffle(order, job.count);
+      for (int i = 0; i < job.count; i++) call_verb(order[i], v, round);
     }
-  }
-  for (int i = 0; i < job.count; i++)
-    for (int p = 0; has_verb(&job.contenders[i], "ADD") && p < job.contenders[i].burst; p++)
-      free(pods[i][p].result);
+  for (int i = 0; i < job.count; i++) free_results(i);
   fflush(stdout);
   usleep(ROUND_GAP_MICROSECONDS);
 }

@@ -1,4 +1,4 @@
-// What the three files of the timing harness share. harness.c says what it does.
+// What the four files of the timing harness share. harness.c says what it does.
 #ifndef TULLE_BENCH_HARNESS_H
 #define TULLE_BENCH_HARNESS_H
 #include <sys/resource.h>
@@ -16,13 +16,14 @@ struct pod {
 struct contender {
   char *name, *exe, *conf;
   char *arguments[WORDS_MAX], *environment[WORDS_MAX], *verbs[VERBS_MAX];
-  int argument_count, environment_count, verb_count, burst, inside, keeps_resident, node;
+  int argument_count, environment_count, verb_count, burst, rounds, inside, keeps_resident, node;
+  pid_t agent; // 0: none
   struct pod resident;
 };
 
 struct job {
   struct contender contenders[CONTENDERS_MAX];
-  int count, rounds, warmup, limit_seconds;
+  int count, rounds, warmup, limit_seconds, one_by_one, quiet_ms;
   unsigned long long order_seed;
   char pods_directory[200];
 };
@@ -39,6 +40,10 @@ __attribute__((noreturn, format(printf, 1, 2))) void die(const char *format, ...
 
 // harness-job.c
 void read_job(struct job *job);
+
+// harness-agent.c
+double agent_cpu_ms(pid_t agent);
+void wait_until_quiet(pid_t agent, int milliseconds);
 
 // harness-process.c
 void start(struct process *process, struct contender *one, const char *verb,

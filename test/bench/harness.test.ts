@@ -1,8 +1,10 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import t from 'tap'
-import { makeNetns } from '../support/netns.ts'
+import { makeNetns, run } from '../support/netns.ts'
 import { measure } from './harness.ts'
 import { type Call, type Contender, decodeCall, encodeJob, type Job, residentRound } from './job.ts'
 import { fillLeases, isBeyondFilled } from './leases.ts'
@@ -35,7 +37,8 @@ const contender = (executable: string, more: Partial<Contender> = {}): Contender
 
 async function runJob(contenders: readonly Contender[], more: Partial<Job> = {}) {
   const pods = join(directory, 'pods')
-  const job = { pods, rounds: 1, warmup: 0, seed: 1, limitSeconds: 20, contenders, ...more }
+  const order = 'verbs' as const
+  const job = { pods, rounds: 1, warmup: 0, seed: 1, limitSeconds: 20, order, contenders, ...more }
   return measure(harness, job, () => undefined, new AbortController().signal)
 }
 
@@ -136,6 +139,47 @@ t.test('a burst is one line: all its processes, wall time of all', async (t) => 
   t.equal(calls[0]!.count, 5)
 })
 
+t.test('contenders one by one, each in as many rounds as it asks for', async (t) => {
+  const good = makePlugin('turns', "echo '{}'")
+  const contenders = [contender(good, { rounds: 1 }), contender(good)]
+  const { calls } = await runJob(contenders, { rounds: 2, warmup: 1, order: 'contenders' })
+  const rounds = new Map<number, (readonly [number, string])[]>()
+  for (const { round, contender, verb } of calls)
+    rounds.set(round, [...(rounds.get(round) ?? []), [contender, verb]])
+  const all = ['ADD', 'CHECK', 'DEL'] as const
+  const of = (one: number) => all.map((verb) => [one, verb])
+  t.same(rounds.get(-1), of(1))
+  t.same(rounds.get(1), of(1))
+  const [first = 0] = rounds.get(0)?.[0] ?? []
+  t.same(rounds.get(0), [...of(first), ...of(1 - first)])
+})
+
+t.test('a pod has a host port of its own', async (t) => {
+  const ports = join(directory, 'ports')
+  const record = makePlugin('port', `cat >> ${ports}; echo '{}'`)
+  await runJob([contender(record, { conf: '{"a":@PORT@,"b":1}', verbs: ['ADD'], burst: 2 })])
+  const seen = readFileSync(ports, 'utf8').match(/\{"a":2\d{4},"b":1\}/g)
+  t.equal(new Set(seen).size, 2)
+})
+
+t.test('what an agent works until it is quiet is part of the call', async (t) => {
+  // Woken by the call, it works for 60 ms, most of it when the call has ended.
+  const wake = join(directory, 'wake')
+  run(['mkfifo', wake])
+  const work = 'const t = process.cpuUsage(); while (process.cpuUsage(t).user < 60000);'
+  const serve = `const f = require('fs'); for (;;) { f.readFileSync('${wake}'); ${work} }`
+  const agent = spawn(process.execPath, ['-e', `console.log('ready'); ${serve}`])
+  t.teardown(() => agent.kill('SIGKILL'))
+  await once(agent.stdout, 'data')
+  const ask = makePlugin('ask', `echo x > ${wake}`)
+  const verbs = ['VERSION'] as const
+  const { calls } = await runJob([contender(ask, { verbs, agent: agent.pid ?? 0 })])
+  const [{ agentMs = 0 } = {}] = calls
+  t.ok(agentMs > 50, `${agentMs} ms`)
+  const { calls: alone } = await runJob([contender(ask, { verbs })])
+  t.match(alone, [{ agentMs: 0 }])
+})
+
 t.test('what hangs is killed and counted as failed', async (t) => {
   const hang = makePlugin('hang', 'exec sleep 60')
   const { calls } = await runJob([contender(hang, { verbs: ['VERSION'] })], { limitSeconds: 1 })
@@ -157,7 +201,8 @@ t.test('a program that is not there is the fault of the job', async (t) => {
 t.test('an order to stop ends the harness', async (t) => {
   const stop = new AbortController()
   const hang = contender(makePlugin('long', 'exec sleep 20'), { verbs: ['VERSION'] })
-  const job = { pods: '', rounds: 1, warmup: 0, seed: 1, limitSeconds: 30, contenders: [hang] }
+  const counts = { rounds: 1, warmup: 0, seed: 1, limitSeconds: 30 }
+  const job = { pods: '', ...counts, order: 'verbs', contenders: [hang] } as const
   const running = measure(harness, job, () => undefined, stop.signal)
   stop.abort(new Error('stopped'))
   await t.rejects(running, { message: 'stopped' })

@@ -22,6 +22,10 @@ export type Contender = {
   readonly clock: 'exec-to-exit' | 'inside'
   /** `kept`: one more pod of this contender stays attached during the run. */
   readonly resident: 'kept' | 'none'
+  /** In how many rounds it takes part, and in no warm-up; without it, in all. */
+  readonly rounds?: number
+  /** Process id of an agent that does part of the work: its CPU time is part of the call's. */
+  readonly agent?: number
 }
 
 export type Job = {
@@ -30,6 +34,13 @@ export type Job = {
   readonly warmup: number
   readonly seed: number
   readonly limitSeconds: number
+  /**
+   * All contenders at one verb, then the next verb, so that their runs are close in time; or each
+   * contender with all its verbs, so that pods of no other are attached where it shares a node.
+   */
+  readonly order: 'verbs' | 'contenders'
+  /** An agent that rests so long has no more work of a call; what it does later is not counted. */
+  readonly quietMs?: number
   readonly contenders: readonly Contender[]
 }
 
@@ -45,6 +56,8 @@ export type Call = {
   readonly ms: number
   readonly userMs: number
   readonly systemMs: number
+  /** Of the contender's agent. */
+  readonly agentMs: number
   readonly rssKiB: number
   /** Of the first failure, or of the resident pod. */
   readonly exit?: number
@@ -63,6 +76,8 @@ export function encodeJob(job: Job): string {
     ['warmup', job.warmup],
     ['seed', job.seed],
     ['limit', job.limitSeconds],
+    ['order', job.order],
+    ...(job.quietMs === undefined ? [] : [['quiet', job.quietMs] as const]),
     ...job.contenders.flatMap(encodeContender),
   ]
   return lines.map(([key, value]) => `${key} ${oneLine(String(value))}\n`).join('')
@@ -80,6 +95,8 @@ function encodeContender(one: Contender): readonly (readonly [string, string | n
     ['burst', one.burst],
     ['figure', one.clock === 'inside' ? 'inside' : 'wall'],
     ['resident', one.resident === 'kept' ? 'yes' : 'no'],
+    ...(one.rounds === undefined ? [] : [['rounds', one.rounds] as const]),
+    ...(one.agent === undefined ? [] : [['agent', one.agent] as const]),
   ]
 }
 

@@ -2,14 +2,14 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, loadavg, release } from 'node:os'
 import { join } from 'node:path'
 import { run } from '../support/netns.ts'
-import { type Case, planCases } from './cases.ts'
+import { type Case, type PeerId, planCases } from './cases.ts'
 import { measure } from './harness.ts'
 import { type Options, parseOptions } from './options.ts'
 import { findPeers, type Peers } from './peers.ts'
 import { Progress } from './progress.ts'
 import { formatRun, type Run } from './report.ts'
 import { type CaseResult, collectRows } from './result.ts'
-import { Stage, type StageTools } from './stage.ts'
+import { type Contenders, Stage, type StageTools } from './stage.ts'
 import { colourPaint, plainPaint } from './table.ts'
 import { evaluateTargets, rules } from './targets.ts'
 import {
@@ -19,12 +19,15 @@ import {
   compileRtt,
   pathWithIptables,
 } from './toolchain.ts'
+import type { FloorCase } from './warm/cases.ts'
+import { measureFloors } from './warm/floor.ts'
+import { WarmStage } from './warm/stage.ts'
 
 /** On disk, as a node's /var/lib is: a store's fsync must cost here what it costs there. */
 const workParent = '/var/tmp'
 
-/** The slowest call that was seen, 200 reference ADDs with masquerade, takes half of it. */
-const limitSeconds = 120
+/** The slowest call that was seen, 200 reference ADDs with masquerade, takes half of the limit. */
+const usual = { limitSeconds: 120, order: 'verbs' } as const
 
 type Bench = {
   readonly harness: string
@@ -74,7 +77,7 @@ async function bench(
   mkdirSync(join(workDirectory, 'pods'))
   const emptyScript = join(workDirectory, 'empty.cjs')
   writeFileSync(emptyScript, '')
-  const peers = await findPeers(compileFloor(workDirectory), emptyScript)
+  const peers = await findPeers(compileFloor(workDirectory), emptyScript, workDirectory)
   const tools: Bench = {
     harness: compileHarness(workDirectory),
     peers,
@@ -110,16 +113,24 @@ async function runCase(planned: Case, name: string, tools: Bench): Promise<CaseR
   const { harness, workDirectory, progress, signal } = tools
   signal.throwIfAborted()
   progress.begin(`${name}: ${planned.rounds} rounds`)
-  const stage = new Stage(planned, tools)
+  if (planned.kind === 'floor')
+    return measureFloors(planned, workDirectory, (round) =>
+      progress.update(`${name}: round ${round} of ${planned.rounds}`),
+    )
+  const stage = await prepare(planned, tools)
   try {
     const { contenders, labels } = stage
     const { rounds, warmup } = planned
     const pods = join(workDirectory, 'pods')
-    const job = { pods, rounds, warmup, seed: 1, limitSeconds, contenders }
+    const how = planned.kind === 'warm' ? planned.how : usual
+    const job = { pods, rounds, warmup, seed: 1, ...how, contenders }
     const { calls, fault } = await measure(
       harness,
       job,
-      ({ round }) => progress.update(`${name}: round ${Math.max(round + 1, 0)} of ${rounds}`),
+      ({ round, contender, verb }) => {
+        const done = `${contenders[contender]?.name} ${verb}`
+        progress.update(`${name}: round ${Math.max(round + 1, 0)} of ${rounds}: ${done}`)
+      },
       signal,
     )
     return {
@@ -131,19 +142,24 @@ async function runCase(planned: Case, name: string, tools: Bench): Promise<CaseR
       faults: [...(fault === undefined ? [] : [fault]), ...stage.faultsOf(calls)],
     }
   } finally {
-    stage.close()
+    await stage.close()
   }
 }
+
+const prepare = async (planned: Exclude<Case, FloorCase>, tools: Bench): Promise<Contenders> =>
+  planned.kind === 'warm' ? WarmStage.open(planned, tools) : new Stage(planned, tools)
 
 /** Rows without one good call, and any call of ours that failed. */
 const unmeasured = (one: CaseResult): readonly string[] => [
   ...one.faults.map((fault) => `${one.id}: ${fault}`),
   ...one.rows.flatMap(({ peer, verb, variant, time, failed, fault }) =>
-    time === undefined || (peer === 'tulle' && failed > 0)
+    time === undefined || (isOwn(peer) && failed > 0)
       ? [`${one.id}: ${peer} ${verb} ${variant}: ${fault ?? 'no call was made'}`]
       : [],
   ),
 ]
+
+const isOwn = (peer: PeerId): boolean => peer === 'tulle' || peer === 'warm'
 
 function describeMachine(directory: string): Run['machine'] {
   const load = loadavg()[0]!

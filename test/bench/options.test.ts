@@ -18,7 +18,7 @@ t.test('an unknown option is refused with the usage', async (t) =>
 )
 
 t.test(
-  'the cases are wiring × families × masquerade, and start, chains, ports, leases, bursts',
+  'the cases are wiring × families × masquerade, and start, chains, ports, leases, bursts, warm',
   async (t) => {
     const ids = planCases('full', '').map(({ id }) => id)
     t.same(ids, [
@@ -26,7 +26,15 @@ t.test(
       ...['routed', 'routed-masq', 'routed-dual', 'routed-dual-masq'],
       ...['bridge', 'bridge-masq', 'bridge-dual', 'bridge-dual-masq'],
       ...['chain-nft', 'chain-dual-nft', 'chain-legacy'],
-      ...['ports', 'leases', 'burst-routed', 'burst-bridge-masq'],
+      ...[
+        'ports',
+        'leases',
+        'burst-routed',
+        'burst-bridge-masq',
+        'warm',
+        'warm-burst',
+        'warm-floor',
+      ],
     ])
   },
 )

@@ -11,8 +11,8 @@ export const usage = `usage: scripts/bench [--quick] [--only NAME] [--json]
 
   --quick       few runs: shows that everything runs; its figures mean little
   --only NAME   only cases whose name contains NAME (start, routed, bridge, masq, dual, chain,
-                ports, leases, burst), or nodes: the agent beside Flannel's at 5,000 nodes,
-                or policy: NetworkPolicies beside iptables rulesets, up to 10,000 of them
+                ports, leases, burst, warm), or nodes: the agent beside Flannel's at 5,000
+                nodes, or policy: NetworkPolicies beside iptables rulesets, up to 10,000
   --json        machine-readable on standard output instead of tables, a document a part
 `
 

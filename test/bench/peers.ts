@@ -7,6 +7,7 @@ import { run } from '../support/netns.ts'
 import { type Attachment, type PeerId, referencePlugin } from './cases.ts'
 import { type Unpacked, unpackFrom, upstreamVersion } from './debian.ts'
 import type { PeerNote } from './report.ts'
+import { installWarm } from './warm/agent-node.ts'
 
 /** A peer that is here and can be run. */
 export type Peer = PeerNote & {
@@ -33,8 +34,13 @@ const pinnedNode = fileURLToPath(
   new URL(`../../node_modules/node-linux-${arch()}/bin/node`, import.meta.url),
 )
 
-export async function findPeers(floor: string, emptyScript: string): Promise<Peers> {
+export async function findPeers(
+  floor: string,
+  emptyScript: string,
+  workDirectory: string,
+): Promise<Peers> {
   const found = [
+    await attempt('warm', 'tulle, warm', () => findWarm(workDirectory)),
     await attempt('tulle', 'tulle', findTulle),
     await attempt('newest', 'plugins, newest', async () => reference('newest', await newest())),
     await attempt('debian', 'plugins, Debian 12', async () => reference('debian', await debian())),
@@ -60,6 +66,13 @@ const isHere = (one: Peer | PeerNote): one is Peer => 'executable' in one
 function findTulle(): Peer {
   if (!existsSync(tulle)) throw new Error(`there is no ${tulle}; "npm run build" makes dist/tulle`)
   return { ...program('tulle', 'tulle', tulle, []), cniVersion: '1.1.0' }
+}
+
+/** Shows that there is a launcher; each node installs one that knows its agent. */
+function findWarm(workDirectory: string): Peer {
+  const directory = join(workDirectory, 'warm-bin')
+  const launcher = installWarm(directory, join(workDirectory, 'no-agent'))
+  return { ...program('warm', 'tulle, warm', launcher, []), directory, cniVersion: '1.1.0' }
 }
 
 const program = (id: PeerId, label: string, file: string, words: readonly string[]): Peer => ({

@@ -15,6 +15,7 @@ const call = (contender: number, verb: Verb, round: number, ms: number, more = {
   ms,
   userMs: 1,
   systemMs: 2,
+  agentMs: 0,
   rssKiB: 5000,
   ...more,
 })
@@ -54,9 +55,10 @@ t.test('a failed call is counted and quoted, and its time is not taken', async (
   t.equal(row.fault, 'ADD: exit 1: {"code":11, "msg":"busy"}')
 })
 
-t.test('CPU time is user and system time', async (t) =>
-  t.equal(collectRows(labels, [call(0, 'ADD', 0, 5)])[0]!.cpuMs, 3),
-)
+t.test('CPU time is user and system time, and an agent’s', async (t) => {
+  t.equal(collectRows(labels, [call(0, 'ADD', 0, 5)])[0]!.cpuMs, 3)
+  t.equal(collectRows(labels, [call(0, 'ADD', 0, 5, { agentMs: 4 })])[0]!.cpuMs, 7)
+})
 
 t.test('a missed target is told as plainly as a met one', async (t) => {
   const met = formatRun(

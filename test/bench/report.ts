@@ -11,6 +11,8 @@ import {
   type Table,
 } from './table.ts'
 import { notRun, type Target } from './targets.ts'
+import { oneByOneId, outfitWords } from './warm/cases.ts'
+import { warmTables } from './warm/report.ts'
 
 export type PeerNote = {
   readonly id: PeerId
@@ -39,6 +41,8 @@ const legend = [
     'as on a node in use.',
   'kernel floor: the same links, addresses, routes and set elements by netlink alone, ' +
     'timed inside; no lease.',
+  'warm: by the launcher, with an agent in the node; the agent’s CPU time is part of a call’s. ' +
+    'tulle: no agent.',
 ]
 
 export function formatRun(run: Run, paint: Paint): string {
@@ -53,7 +57,7 @@ export function formatRun(run: Run, paint: Paint): string {
     ...missing,
     '',
     ...run.cases.map((one) => formatTable(caseTable(one, run.peers), paint)),
-    ...[weightTable(run)].flatMap((table) =>
+    ...[...warmTables(run), weightTable(run)].flatMap((table) =>
       table.rows.length === 0 ? [] : [formatTable(table, paint)],
     ),
     formatTable(targetTable(run), paint),
@@ -65,6 +69,7 @@ export function formatRun(run: Run, paint: Paint): string {
 
 function caseTable(result: CaseResult, peers: readonly PeerNote[]): Table {
   const keys = [...new Map(result.rows.map((row) => [rowTitle(row), row])).values()]
+  const hasCpu = result.peers.some((peer) => peer !== 'floor')
   const faults = result.rows.flatMap((row) =>
     row.fault === undefined ? [] : [`${labelOf(peers, row.peer)} ${rowTitle(row)}: ${row.fault}`],
   )
@@ -73,7 +78,7 @@ function caseTable(result: CaseResult, peers: readonly PeerNote[]): Table {
     columns: ['', ...result.peers.map((peer) => labelOf(peers, peer))],
     rows: keys.flatMap((key) => [
       [cell(rowTitle(key)), ...result.peers.map((peer) => timeCell(result, peer, key))],
-      ...(key.verb === 'ADD' || key.verb === 'DEL' ? [cpuRow(result, key)] : []),
+      ...(hasCpu && (key.verb === 'ADD' || key.verb === 'DEL') ? [cpuRow(result, key)] : []),
     ]),
     notes: [...result.faults, ...faults],
   }
@@ -88,15 +93,18 @@ const labelOf = (peers: readonly PeerNote[], id: PeerId): string =>
 const rowOf = (result: CaseResult, peer: PeerId, key: Row): Row | undefined =>
   findRow([result], { caseId: result.id, peer, verb: key.verb, variant: key.variant })
 
+/** The column that the others are compared with. */
+const ownOf = ({ peers }: CaseResult): PeerId => (peers.includes('warm') ? 'warm' : 'tulle')
+
 function timeCell(result: CaseResult, peer: PeerId, key: Row): Cell {
   const row = rowOf(result, peer, key)
   if (row === undefined || row.calls === 0) return cell('–', 'dim')
   const failures = row.failed > 0 ? `${row.failed} of ${row.calls} failed` : ''
   if (row.time === undefined) return cell(failures, 'bad')
-  const own = rowOf(result, 'tulle', key)?.time
+  const own = rowOf(result, ownOf(result), key)?.time
   const times = formatTimes(row.time)
   if (failures !== '') return cell(`${failures}; ${times}`, 'bad')
-  if (peer === 'tulle' || own === undefined) return cell(times)
+  if (peer === ownOf(result) || own === undefined) return cell(times)
   const ratio = own.p50 / row.time.p50
   return cell(`${times}  ${formatRatio(ratio).padStart(6)}`, ratio <= 1 ? 'good' : 'plain')
 }
@@ -111,20 +119,21 @@ const cpuRow = (result: CaseResult, key: Row): readonly Cell[] => [
   cell('  CPU time', 'dim'),
   ...result.peers.map((peer) => {
     const cpu = peer === 'floor' ? undefined : rowOf(result, peer, key)?.cpuMs
-    const own = rowOf(result, 'tulle', key)?.cpuMs
+    const own = rowOf(result, ownOf(result), key)?.cpuMs
     if (cpu === undefined) return cell('–', 'dim')
-    if (peer === 'tulle' || own === undefined) return cell(formatMs(cpu), 'dim')
+    if (peer === ownOf(result) || own === undefined) return cell(formatMs(cpu), 'dim')
     return cell(`${formatMs(cpu)}  ${formatRatio(own / cpu).padStart(6)}`, 'dim')
   }),
 ]
 
 // ---- size and memory ---------------------------------------------------------------------------
 
-const weighed = ['tulle', 'newest', 'debian', 'node'] as const
+const weighed = ['warm', 'tulle', 'newest', 'debian', 'node'] as const
 const memoryRows = [
   { text: 'peak memory, VERSION', caseId: 'start', verb: 'VERSION' },
   { text: 'peak memory, ADD routed', caseId: 'routed', verb: 'ADD' },
   { text: 'peak memory, ADD bridge with masquerade', caseId: 'bridge-masq', verb: 'ADD' },
+  { text: 'peak memory, ADD full', caseId: oneByOneId, verb: 'ADD', variant: outfitWords.full },
 ] as const
 
 function weightTable(run: Run): Table {
@@ -132,8 +141,8 @@ function weightTable(run: Run): Table {
     run.peers.some((peer) => peer.id === id && peer.missing === undefined),
   )
   const sizes = present.map((id) => run.peers.find((peer) => peer.id === id)?.sizeBytes)
-  const memory = memoryRows.flatMap(({ text, caseId, verb }) => {
-    const found = present.map((peer) => findRow(run.cases, { caseId, peer, verb })?.rssKiB)
+  const memory = memoryRows.flatMap(({ text, ...name }) => {
+    const found = present.map((peer) => findRow(run.cases, { ...name, peer })?.rssKiB)
     return found.some((value) => value !== undefined) ? [[cell(text), ...found.map(kibCell)]] : []
   })
   return {
@@ -189,7 +198,7 @@ function targetRow(target: Target, peers: readonly PeerNote[]): readonly Cell[] 
     limit,
     cell(show(target.value)),
     cell(`${show(low)} … ${show(high)}`, 'dim'),
-    cell(`${formatMs(target.left)} : ${formatMs(target.right)}`, 'dim'),
+    cell([target.left, target.right ?? []].flat().map(formatMs).join(' : '), 'dim'),
     cell(beside ? `${labelOf(peers, beside.peer)}: ${show(beside.value)}` : '', 'dim'),
   ]
 }

@@ -14,8 +14,10 @@ export type Row = {
   readonly fault?: string
   /** Of rounds without a failure, in milliseconds; a burst is one sample. */
   readonly samples: readonly number[]
+  /** User + system time of the same rounds, of all children and of an agent that helps. */
+  readonly cpuSamples: readonly number[]
   readonly time?: Summary
-  /** Median of user + system time, of all children too. */
+  /** Median of `cpuSamples`. */
   readonly cpuMs?: number
   /** Largest process of the call. */
   readonly rssKiB: number
@@ -53,14 +55,16 @@ function figuresOf(calls: readonly Call[]): Omit<Row, 'peer' | 'variant' | 'verb
   const good = calls.filter((call) => call.failed === 0)
   const bad = calls.find((call) => call.failed > 0)
   const samples = good.map((call) => call.ms)
+  const cpuSamples = good.map((one) => one.userMs + one.systemMs + one.agentMs)
   const time = summarise(samples)
   return {
     calls: calls.reduce((sum, call) => sum + call.count, 0),
     failed: calls.reduce((sum, call) => sum + call.failed, 0),
     ...(bad === undefined ? {} : { fault: explainCall(bad) }),
     samples,
+    cpuSamples,
     ...(time === undefined ? {} : { time }),
-    ...(good.length === 0 ? {} : { cpuMs: median(good.map((one) => one.userMs + one.systemMs)) }),
+    ...(good.length === 0 ? {} : { cpuMs: median(cpuSamples) }),
     rssKiB: calls.reduce((most, call) => Math.max(most, call.rssKiB), 0),
   }
 }

@@ -10,7 +10,7 @@ import {
   type PortsCase,
   type Variant,
 } from './cases.ts'
-import { encodeChain, encodeConf, encodePorts } from './conf.ts'
+import { encodeChain, encodeConf, encodePorts, podArguments } from './conf.ts'
 import type { Call, Contender, Verb } from './job.ts'
 import { fillLeases, isBeyondFilled } from './leases.ts'
 import { makeNode, prepareFloor } from './node.ts'
@@ -23,10 +23,21 @@ import {
   type PortsNode,
 } from './ports-node.ts'
 import { type Label, residentAdds } from './result.ts'
+import type { FloorCase, WarmCase } from './warm/cases.ts'
 
-/** The CNI_ARGS of a Kubernetes runtime. */
-const podArguments =
-  'IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=bench;K8S_POD_UID=00000000'
+/** Contenders of a case, ready for the harness. */
+export interface Contenders {
+  /** Columns. */
+  readonly peers: readonly PeerId[]
+  /** Whose calls are which rows, in the order of the contenders. */
+  readonly labels: readonly Label[]
+  readonly contenders: readonly Contender[]
+  /** What keeps the calls from meaning what their rows say. */
+  faultsOf(calls: readonly Call[]): readonly string[]
+  close(): void | Promise<void>
+}
+
+type StagedCase = Exclude<Case, WarmCase | FloorCase>
 
 /** What every stage of a run shares. */
 export type StageTools = {
@@ -46,7 +57,7 @@ type Placed = { readonly label: Label; readonly contender: Contender; readonly l
  * The contenders of one case with all that they need on this machine: a node each, a store each.
  * Everything is gone after `close()`, which may be called twice.
  */
-export class Stage {
+export class Stage implements Contenders {
   readonly peers: readonly PeerId[]
   readonly #placed: Placed[] = []
   readonly #namespaces: Netns[] = []
@@ -54,7 +65,7 @@ export class Stage {
   readonly #state: string
   readonly #path: string
 
-  constructor(planned: Case, { peers, workDirectory, paths, chain, rtt }: StageTools) {
+  constructor(planned: StagedCase, { peers, workDirectory, paths, chain, rtt }: StageTools) {
     this.#state = mkdtempSync(join(workDirectory, `${planned.id}-`))
     this.#path = paths[planned.kind === 'chain' ? planned.iptables : 'nft']
     this.peers = columnsOf(planned).filter((id) => peers.here.has(id))
@@ -240,13 +251,13 @@ export class Stage {
   }
 }
 
-function columnsOf(planned: Case): readonly PeerId[] {
+function columnsOf(planned: StagedCase): readonly PeerId[] {
   if (planned.kind === 'start') return ['tulle', 'node', 'script', 'newest', 'debian']
   return planned.kind === 'ports' ? ['tulle'] : planned.peers
 }
 
 /** STATUS is of CNI 1.1.0; the kernel has no verbs but the two that change it. */
-function knows(peer: Peer, verb: Verb): boolean {
+export function knows(peer: Peer, verb: Verb): boolean {
   if (peer.id === 'floor') return verb === 'ADD' || verb === 'DEL'
   return verb !== 'STATUS' || !/^(0|1\.0)\./.test(peer.cniVersion)
 }

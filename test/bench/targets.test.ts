@@ -4,14 +4,22 @@ import type { Verb } from './job.ts'
 import type { CaseResult, Row } from './result.ts'
 import { summarise } from './statistics.ts'
 import { evaluateTargets, type Rule, rules } from './targets.ts'
+import type { Place } from './warm/cases.ts'
 
-const row = (peer: PeerId, verb: Verb, samples: readonly number[], failed = 0): Row => ({
+const row = (
+  peer: PeerId,
+  verb: Verb,
+  samples: readonly number[],
+  failed = 0,
+  cpuSamples: readonly number[] = samples,
+): Row => ({
   peer,
   verb,
   variant: '',
   calls: samples.length + failed,
   failed,
   samples,
+  cpuSamples,
   rssKiB: 1,
   ...(failed > 0 ? { fault: 'exit 1: refused' } : {}),
   ...(samples.length > 0 ? { time: summarise(samples)! } : {}),
@@ -26,14 +34,14 @@ const result = (rows: readonly Row[], faults: readonly string[] = []): CaseResul
   faults,
 })
 
-const ratio: Rule = {
+const ratio = {
   id: 'r',
   text: 'ADD ÷ newest',
   figure: 'ratio',
   limit: 0.5,
   left: { caseId: 'routed', peer: 'tulle', verb: 'ADD' },
   right: { caseId: 'routed', peer: 'newest', verb: 'ADD' },
-}
+} as const satisfies Rule
 const difference: Rule = { ...ratio, figure: 'difference', limit: 6 }
 
 for (const one of [
@@ -78,6 +86,25 @@ for (const one of [
     if (target.state === 'not measured') t.match(target.reason, one.want)
   })
 
+t.test('a rule may be of CPU time', async (t) => {
+  const rows = [row('tulle', 'ADD', [4], 0, [1]), row('newest', 'ADD', [5], 0, [8])]
+  const want = { state: 'met', value: 0.125, left: 1, right: 8 }
+  t.match(evaluateTargets([{ ...ratio, of: 'CPU time' }], [result(rows)])[0], want)
+})
+
+t.test('a rule may be of one row', async (t) => {
+  const { right: _, ...alone } = ratio
+  const rule: Rule = { ...alone, figure: 'value', limit: 2 }
+  for (const [ms, state] of [
+    [2, 'met'],
+    [2.1, 'missed'],
+  ] as const) {
+    const [target] = evaluateTargets([rule], [result([row('tulle', 'ADD', [ms])])])
+    t.match(target, { state, value: ms, left: ms })
+    t.notOk(target && 'right' in target)
+  }
+})
+
 t.test('the other reference is shown beside', async (t) => {
   const beside: Rule = { ...ratio, beside: { ...ratio.right, peer: 'debian' } }
   const rows = [row('tulle', 'ADD', [4]), row('newest', 'ADD', [10]), row('debian', 'ADD', [8])]
@@ -93,9 +120,15 @@ t.test('the other reference is shown beside', async (t) => {
 t.test('every rule names rows that a run has', async (t) => {
   const planned = planCases('full', '')
   for (const { id, left, right, beside } of rules)
-    for (const name of beside ? [left, right, beside] : [left, right]) {
+    for (const name of [left, right ?? [], beside ?? []].flat()) {
       const found = planned.find((one) => one.id === name.caseId)
       t.ok(found, `${id}: case ${name.caseId}`)
+      if (found?.kind === 'warm') {
+        const isPlace = ({ peer, variant }: Place): boolean =>
+          peer === name.peer && variant === name.variant
+        t.ok(found.places.some(isPlace), `${id}: ${name.peer} ${name.variant}`)
+        t.ok(found.verbs.includes(name.verb), `${id}: verb ${name.verb}`)
+      }
       if (found?.kind !== 'attach') continue
       t.ok(found.peers.includes(name.peer), `${id}: peer ${name.peer}`)
       t.ok(found.verbs.includes(name.verb), `${id}: verb ${name.verb}`)
@@ -107,6 +140,9 @@ t.test('every rule names rows that a run has', async (t) => {
 t.test('the limits are the promised ones', async (t) =>
   t.same(
     rules.map(({ limit }) => limit),
-    [0.85, 6, 0.95, 0.65, 0.05, 0.3, 0.5, 0.25, 1.05, 1.1, 1.1],
+    [
+      0.85, 6, 0.95, 0.65, 0.05, 0.3, 0.5, 0.25, 1.05, 1.1, 1.1, 0.4, 5, 0.15, 0.15, 0.02, 0.05, 2,
+      2,
+    ],
   ),
 )

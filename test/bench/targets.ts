@@ -2,15 +2,21 @@ import { mappingsLabel, type PeerId } from './cases.ts'
 import type { Verb } from './job.ts'
 import { type CaseResult, findRow, type Row, type RowName } from './result.ts'
 import { bootstrap, type Interval, median } from './statistics.ts'
+import { warmRules } from './warm/rules.ts'
+
+type Figure = 'ratio' | 'difference' | 'value'
 
 /** A promise about two rows of one run: left ÷ right or left − right is at most `limit`. */
 export type Rule = {
   readonly id: string
   readonly text: string
-  readonly figure: 'ratio' | 'difference'
+  /** In milliseconds, but for a ratio. `value` is of the left row alone. */
+  readonly figure: Figure
   readonly limit: number
+  /** Else it is of wall time. */
+  readonly of?: 'CPU time'
   readonly left: RowName
-  readonly right: RowName
+  readonly right?: RowName
   /** The same against another peer, shown but not judged. */
   readonly beside?: RowName
 }
@@ -18,7 +24,7 @@ export type Rule = {
 export type Target = {
   readonly id: string
   readonly text: string
-  readonly figure: 'ratio' | 'difference'
+  readonly figure: Figure
   readonly limit: number
 } & (
   | {
@@ -27,7 +33,7 @@ export type Target = {
       readonly interval: Interval
       /** Medians in milliseconds. */
       readonly left: number
-      readonly right: number
+      readonly right?: number
       readonly beside?: { readonly peer: PeerId; readonly value: number }
     }
   | { readonly state: 'not measured'; readonly reason: string }
@@ -138,6 +144,7 @@ export const rules: readonly Rule[] = [
     left: { ...leases, variant: 'at 20,000' },
     right: { ...leases, variant: 'at 1 lease' },
   },
+  ...warmRules,
 ]
 
 export const evaluateTargets = (
@@ -149,25 +156,30 @@ function evaluate(rule: Rule, results: readonly CaseResult[]): Target {
   const { id, text, figure, limit } = rule
   const base = { id, text, figure, limit }
   const left = measured(results, rule.left)
-  const right = measured(results, rule.right)
+  const right = measured(results, rule.right ?? rule.left)
   if (typeof left === 'string') return { ...base, state: 'not measured', reason: left }
   if (typeof right === 'string') return { ...base, state: 'not measured', reason: right }
   const compute = figures[figure]
-  const value = compute(median(left.samples), median(right.samples))
+  const [ours, theirs] = [samplesOf(rule, left), samplesOf(rule, right)]
+  const value = compute(median(ours), median(theirs))
   return {
     ...base,
     state: value <= limit ? 'met' : 'missed',
     value,
-    interval: bootstrap(compute, left.samples, right.samples),
-    left: median(left.samples),
-    right: median(right.samples),
+    interval: bootstrap(compute, ours, theirs),
+    left: median(ours),
+    ...(rule.right === undefined ? {} : { right: median(theirs) }),
     ...besideOf(rule, results, left),
   }
 }
 
+const samplesOf = (rule: Rule, row: Row): readonly number[] =>
+  rule.of === 'CPU time' ? row.cpuSamples : row.samples
+
 const figures = {
   ratio: (left: number, right: number): number => left / right,
   difference: (left: number, right: number): number => left - right,
+  value: (left: number): number => left,
 } as const
 
 /** A row that a target may stand on: all its calls went well. Else the reason why not. */
@@ -190,6 +202,7 @@ function besideOf(
   if (rule.beside === undefined) return {}
   const other = measured(results, rule.beside)
   if (typeof other === 'string') return {}
-  const value = figures[rule.figure](median(left.samples), median(other.samples))
+  const [ours, theirs] = [samplesOf(rule, left), samplesOf(rule, other)]
+  const value = figures[rule.figure](median(ours), median(theirs))
   return { beside: { peer: rule.beside.peer, value } }
 }

@@ -5,10 +5,12 @@ import { run } from '../support/netns.ts'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
 
+const warnings = ['-Wall', '-Wextra', '-Werror'] as const
+
 /** Compiles the C sources that make one program; the compiler's own words are thrown. */
 function compile(sources: readonly string[], target: string): string {
   const paths = sources.map((source) => join(here, source))
-  const done = run(['gcc', '-O2', '-Wall', '-Wextra', '-Werror', '-o', target, ...paths])
+  const done = run(['gcc', '-O2', '-pthread', ...warnings, '-o', target, ...paths])
   if (done.code !== 0) throw new Error(`Cannot compile ${sources.join(' ')}: ${done.stderr}`)
   return target
 }
@@ -20,7 +22,10 @@ export const compileHarness = (directory: string): string =>
   )
 
 export const compileFloor = (directory: string): string =>
-  compile(['floor.c'], join(directory, 'floor'))
+  compile(['floor.c', 'floor-pod.c'], join(directory, 'floor'))
+
+export const compileFloorBurst = (directory: string): string =>
+  compile(['floor-burst.c', 'floor-pod.c'], join(directory, 'floor-burst'))
 
 export const compileRtt = (directory: string): string => compile(['rtt.c'], join(directory, 'rtt'))
 

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { Test } from 'tap'
 import { type Host, withHost } from '../support/host.ts'
 import { type Ran, type RunOptions, run } from '../support/netns.ts'
+import { childOf } from '../support/process-id.ts'
 import { waitFor } from './wait-for.ts'
 
 // These tests need, from Debian: busybox-static containerd containernetworking-plugins iproute2
@@ -152,11 +153,4 @@ export class Daemon {
   log(): string {
     return readFileSync(this.logPath, 'utf8').split('\n').slice(-60).join('\n')
   }
-}
-
-/** The one child of a process that forked in order to enter a PID namespace. */
-function childOf(pid: number): number {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim()
-  if (!/^\d+$/.test(children)) throw new Error(`Process ${pid} has children "${children}"`)
-  return Number(children)
 }

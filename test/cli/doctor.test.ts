@@ -1,4 +1,12 @@
-import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
 import type { AgentStatus } from '../../src/serve/agent-status.ts'
@@ -38,6 +46,15 @@ class Clinic {
     // The test's own folder stands for the runtime's; a link is as good as a copy.
     symlinkSync(executable, join(this.bin, 'tulle'))
     this.list('10-tulle.conflist', 'tulle')
+  }
+
+  /** The launcher in the link's place. */
+  installLauncher(): string {
+    const path = join(this.bin, 'tulle')
+    rmSync(path)
+    const { code, stderr } = run([executable, 'install', '--warm', '--dir', this.bin])
+    if (code !== 0) throw new Error(stderr)
+    return path
   }
 
   list(file: string, type: string, name = type): void {
@@ -98,6 +115,23 @@ t.test('a node that is well: exit code 0, and what was looked at', (t) =>
     t.notMatch(stdout, '\u001b', 'no colour in a pipe')
     const links = clinic.host.netns.ip('link')
     t.notMatch(links, 'tul-probe', 'asking what the kernel can makes nothing')
+  }),
+)
+
+t.test('the launcher is this executable, wherever it is seen from', (t) =>
+  withClinic(async (clinic) => {
+    clinic.installLauncher()
+    const told = { check: 'plugin-binary', verdict: 'ok', found: /is this executable/ }
+    const seen = async (bin: string): Promise<readonly Examined[]> => {
+      const { stdout } = await clinic.ask(undefined, '--json', '--bin-dir', bin)
+      const { checks } = JSON.parse(stdout) as Diagnosed
+      return checks.filter(({ check }) => check === 'plugin-binary')
+    }
+    t.match(await seen(clinic.bin), [told])
+    // As a container sees the node's folder: under another path than the launcher has.
+    const elsewhere = join(clinic.host.directory, 'elsewhere')
+    renameSync(clinic.bin, elsewhere)
+    t.match(await seen(elsewhere), [told])
   }),
 )
 
@@ -217,6 +251,37 @@ for (const { why, spoil, finds } of [
       writeFileSync(join(clinic.bin, 'other'), text, { mode: 0o755 })
     },
     finds: { check: 'plugin-binary', verdict: 'warning', found: /another build/ },
+  },
+  {
+    why: 'the launcher is of another build',
+    spoil: (clinic: Clinic) => {
+      const path = clinic.installLauncher()
+      const bytes = readFileSync(path)
+      bytes.write('?', bytes.indexOf('tulle-cni 1 ') + 12)
+      writeFileSync(path, bytes)
+    },
+    finds: { check: 'plugin-binary', verdict: 'warning', found: /another build/ },
+  },
+  {
+    why: 'the executable is another build than the launcher',
+    spoil: (clinic: Clinic) => {
+      clinic.installLauncher()
+      writeFileSync(join(clinic.bin, '.tulle/tulle'), '#!/bin/sh\n')
+    },
+    finds: { check: 'plugin-binary', verdict: 'warning', found: /another build/ },
+  },
+  {
+    why: 'the launcher has nothing to start',
+    spoil: (clinic: Clinic) => {
+      clinic.installLauncher()
+      rmSync(join(clinic.bin, '.tulle/tulle'))
+    },
+    finds: {
+      check: 'plugin-binary',
+      verdict: 'error',
+      found: /the executable beside it is gone/,
+      remedy: /tulle install --warm --dir/,
+    },
   },
   {
     why: 'a firewall was loaded anew and drops what it does not know',

@@ -34,7 +34,7 @@ export type E2eWish = Readonly<{
   suite: Suite
   /** Tests at a time: each waits more than it works. */
   processes: number
-  /** Folder for what the tests say (`e2e.log`) and for the report. */
+  /** Folder for ginkgo's report. */
   reports: string
   minutesMax: number
   /** How many there are. */

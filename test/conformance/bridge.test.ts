@@ -195,7 +195,8 @@ t.test('a network without IPAM: an interface without addresses', (t) =>
       const result = added(one, conf)
       t.same(resultFaults(result, '1.1.0'), [])
       t.equal(result.ips, undefined)
-      t.equal(check(one, conf, result).code, 0)
+      const checked = check(one, conf, result)
+      t.equal(checked.code, 0, `CHECK: ${checked.stdout}${checked.stderr}`)
       const flags = one.netns.ipJson('link', 'show', 'eth0')[0]?.flags
       t.match(JSON.stringify(flags), 'UP')
       added(two, conf)

@@ -12,16 +12,17 @@ import {
   type Version,
 } from '../support/attachment.ts'
 import { type Json, versions } from '../support/cni.ts'
-import { withHost } from '../support/host.ts'
+import { type Host, withHost } from '../support/host.ts'
 import { watchResidue } from '../support/residue.ts'
 import { errorFaults } from '../support/shape.ts'
 
 t.setTimeout(240_000)
 
-const chained = (cniVersion: string, prevResult: unknown): Json => ({
+const chained = ({ dataDir }: Host, cniVersion: string, prevResult: unknown): Json => ({
   cniVersion,
   name: 'net',
   type: 'tulle',
+  dataDir,
   prevResult,
 })
 
@@ -78,7 +79,7 @@ t.test('a chained call without ipam and mode hands prevResult on', (t) =>
     const left = watchResidue(host, [pod.netns])
     for (const version of versions.filter((one) => !['0.1.0', '0.2.0'].includes(one))) {
       for (const { why, result } of foreign) {
-        const conf = chained(version, result(version))
+        const conf = chained(host, version, result(version))
         const ran = add(pod, conf)
         t.equal(ran.code, 0, `${version} ${why}: ${ran.stdout}${ran.stderr}`)
         t.strictSame(JSON.parse(ran.stdout), result(version), `${version} ${why}: unchanged`)

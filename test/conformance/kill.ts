@@ -1,51 +1,18 @@
 import type { Test } from 'tap'
-import {
-  added,
-  addedLater,
-  askLater,
-  attach,
-  attachLater,
-  type Mode,
-  netconf,
-} from '../support/attachment.ts'
+import { added, addedLater, askLater, attach, attachLater, netconf } from '../support/attachment.ts'
 import type { Json } from '../support/cni.ts'
-import { changing, killedAt, type Place, placesOf, wasKilled } from '../support/faults.ts'
+import {
+  changing,
+  killedAt,
+  type Place,
+  placesEveryTime,
+  placesOf,
+  wasKilled,
+} from '../support/faults.ts'
 import { type Host, type Pod, withHost } from '../support/host.ts'
-import { records } from '../support/leases.ts'
+import { type Killed, keysOf, sysctl, watchAll } from '../support/killed.ts'
 import { inPairs } from '../support/pairs.ts'
-import { runDirOf } from '../support/policed.ts'
-import { watchResidue } from '../support/residue.ts'
 import { resultFaults } from '../support/shape.ts'
-
-export type Killed = Readonly<{
-  mode: Mode
-  verb: 'ADD' | 'DEL'
-  asks: 'interface' | 'chain' | 'policy'
-}>
-
-const sysctl = 'net.core.somaxconn'
-
-/** Of everything that a part does: elements, links, filters, buckets, conntrack, sysctls. */
-const chain = (hostPort: number): Json => ({
-  sysctl: { [sysctl]: '512' },
-  txQLen: 500,
-  ingressPolicy: 'same-bridge',
-  runtimeConfig: {
-    portMappings: ['tcp', 'udp'].map((protocol) => ({ hostPort, containerPort: 80, protocol })),
-    bandwidth: { ingressRate: 1e8, ingressBurst: 8e6, egressRate: 1e8, egressBurst: 8e6 },
-  },
-})
-
-function keysOf(host: Host, asks: Killed['asks'], hostPort: number): Json {
-  switch (asks) {
-    case 'interface':
-      return {}
-    case 'chain':
-      return chain(hostPort)
-    case 'policy':
-      return { policy: { enforce: true, runDir: runDirOf(host) } }
-  }
-}
 
 /** Each pod of a host has host ports of its own. */
 const network = (host: Host, { mode, asks }: Killed, hostPort = 8080): Json =>
@@ -68,19 +35,6 @@ async function kill(pod: Pod, conf: Json, verb: Killed['verb'], place: Place): P
   const ran = await attachLater(verb, pod, conf, killedAt(place))
   if (wasKilled(ran)) return 'killed'
   return ran.code === 0 ? 'survived' : `exit ${ran.code}: ${ran.stdout}`
-}
-
-/** As `watchResidue`, with what the store has on record of containers. */
-function watchAll(host: Host, pods: readonly Pod[]): () => readonly string[] {
-  const left = watchResidue(
-    host,
-    pods.map(({ netns }) => netns),
-  )
-  const before = records(host.dataDir)
-  return () => {
-    const known = records(host.dataDir).filter((line) => !before.includes(line))
-    return [...left(), ...known.map((line) => `record ${line}`)]
-  }
 }
 
 /** How the call ended, after everything has been checked that follows from it. */
@@ -146,21 +100,23 @@ const byGcBeside: Recovery = (t, killed, place) =>
   })
 
 /** Every place where the call can die, on an empty node or beside a living pod. */
-async function placesFor(t: Test, killed: Killed, living: number): Promise<Place[]> {
-  const { verb } = killed
-  const places: Place[] = []
-  await withHost((host) => {
+async function placesFor(t: Test, killed: Killed, living: number): Promise<readonly Place[]> {
+  const places = await placesEveryTime(() => placesOnce(killed, living))
+  t.comment(places.map(({ name, when }) => `${name} ${when}`).join(', '))
+  t.ok(places.length > 8, `${places.length} places to die at`)
+  return places
+}
+
+const placesOnce = (killed: Killed, living: number): Promise<readonly Place[]> =>
+  withHost((host) => {
+    const { verb } = killed
     const conf = network(host, killed)
     for (let count = 0; count < living; count += 1)
       added(host.pod(), network(host, killed, besideHostPort + count))
     const pod = host.pod()
     if (verb === 'DEL') added(pod, conf)
-    places.push(...placesOf(host, changing, (extra) => attach(verb, pod, conf, extra)))
-    t.comment(places.map(({ name, when }) => `${name} ${when}`).join(', '))
-    t.ok(places.length > 8, `${places.length} places to die at`)
+    return placesOf(host, changing, (extra) => attach(verb, pod, conf, extra))
   })
-  return places
-}
 
 /** SIGKILL at every call that changes the world, one run each. */
 export async function killEverywhere(t: Test, killed: Killed): Promise<void> {

@@ -15,12 +15,13 @@ import {
   refusalOf,
   type Version,
 } from '../support/attachment.ts'
-import { executable, type Json } from '../support/cni.ts'
+import type { Json } from '../support/cni.ts'
 import { type Host, type Pod, withHost } from '../support/host.ts'
 import { asOurs, asReference, folderOf } from '../support/named.ts'
 import { reaches } from '../support/reach.ts'
 import { referenceDirectory } from '../support/reference.ts'
 import { watchResidue } from '../support/residue.ts'
+import { executableOf } from '../support/warmth.ts'
 
 t.setTimeout(240_000)
 
@@ -191,7 +192,7 @@ const mixes: readonly Mix[] = [
     type: 'host-local',
     extra: (host) => ({
       ...asReference(host, 'bridge'),
-      path: folderOf(host, 'mix', { 'host-local': executable }),
+      path: folderOf(host, 'mix', { 'host-local': executableOf(host.netns) }),
     }),
   },
   {
@@ -199,7 +200,7 @@ const mixes: readonly Mix[] = [
     type: 'static',
     extra: (host) => ({
       ...asReference(host, 'ptp'),
-      path: folderOf(host, 'mix', { static: executable }),
+      path: folderOf(host, 'mix', { static: executableOf(host.netns) }),
     }),
   },
   {

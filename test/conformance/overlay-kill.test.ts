@@ -1,7 +1,7 @@
 import t from 'tap'
 import { askLater, attach, attachLater } from '../support/attachment.ts'
 import { addHost, type Member, overlayConf } from '../support/cluster-host.ts'
-import { changing, killedAt, type Place, placesOf, wasKilled } from '../support/faults.ts'
+import { changing, killedAt, placesEveryTime, placesOf, wasKilled } from '../support/faults.ts'
 import { inPairs } from '../support/pairs.ts'
 import { watchResidue } from '../support/residue.ts'
 import { withUnderlay } from '../support/underlay.ts'
@@ -28,13 +28,14 @@ for (const verb of ['ADD', 'DEL'] as const)
           made.host.close()
         }
       }
-      const places: Place[] = []
-      await withNode((node) => {
-        const conf = overlayConf(node, members)
-        const pod = node.host.pod()
-        if (verb === 'DEL') attach('ADD', pod, conf, {})
-        places.push(...placesOf(node.host, changing, (extra) => attach(verb, pod, conf, extra)))
-      })
+      const placesOnce = () =>
+        withNode((node) => {
+          const conf = overlayConf(node, members)
+          const pod = node.host.pod()
+          if (verb === 'DEL') attach('ADD', pod, conf, {})
+          return placesOf(node.host, changing, (extra) => attach(verb, pod, conf, extra))
+        })
+      const places = await placesEveryTime(placesOnce)
       t.ok(places.length > 15, `${places.length} places to die at`)
       let killed = 0
       const some = places.filter((_, at) => at % 2 === (verb === 'ADD' ? 0 : 1))

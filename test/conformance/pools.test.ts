@@ -142,7 +142,7 @@ t.test('another life of the node: leases of the one before are swept', async (t)
 t.test('the default data directory', (t) =>
   withHost((host) => {
     const { dataDir: _, ...ipam } = netconf(host, { mode: 'routed' }).ipam as Json
-    const conf = { ...netconf(host, { mode: 'routed' }), ipam }
+    const conf = { ...netconf(host, { mode: 'routed' }), dataDir: undefined, ipam }
     const mount = 'mount -t tmpfs none /var/lib/cni && "$@" && ls /var/lib/cni/tulle >&2'
     const prepare = 'mkdir -p /var/lib/cni && '
     const wrapper = ['/usr/bin/unshare', '-m', '/bin/sh', '-c', prepare + mount, 'sh']

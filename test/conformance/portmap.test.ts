@@ -10,7 +10,7 @@ import {
   type PodVerb,
   type Result,
 } from '../support/attachment.ts'
-import { executable, type Json } from '../support/cni.ts'
+import type { Json } from '../support/cni.ts'
 import { type Host, type Pod, uplink, withHost } from '../support/host.ts'
 import {
   answerTo,
@@ -26,6 +26,7 @@ import {
 import { referenceDirectory } from '../support/reference.ts'
 import { picture } from '../support/residue.ts'
 import { asked } from '../support/sockets.ts'
+import { executableOf } from '../support/warmth.ts'
 
 // The name `portmap`, behind Debian's bridge: ours, and Debian's own (1.1.1, iptables).
 
@@ -37,7 +38,8 @@ const env = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' }
 function portmapOf(who: Who, host: Host): string {
   if (who === 'reference') return `${referenceDirectory}/portmap`
   const directory = join(host.directory, 'names')
-  if (mkdirSync(directory, { recursive: true })) symlinkSync(executable, join(directory, 'portmap'))
+  if (mkdirSync(directory, { recursive: true }))
+    symlinkSync(executableOf(host.netns), join(directory, 'portmap'))
   return join(directory, 'portmap')
 }
 

@@ -8,7 +8,7 @@ import {
   netconf,
 } from '../support/attachment.ts'
 import type { Json } from '../support/cni.ts'
-import { type Place, placesOf, refusable, refusedAt } from '../support/faults.ts'
+import { type Place, placesEveryTime, placesOf, refusable, refusedAt } from '../support/faults.ts'
 import { type Host, withHost } from '../support/host.ts'
 import { inPairs } from '../support/pairs.ts'
 import { watchResidue } from '../support/residue.ts'
@@ -74,17 +74,19 @@ async function expectRepeatable(t: Test, mode: Mode, place: Place, errno: string
 }
 
 async function placesFor(t: Test, mode: Mode, verb: 'ADD' | 'DEL'): Promise<readonly Place[]> {
-  const places: Place[] = []
-  await withHost((host) => {
+  const places = await placesEveryTime(() => placesOnce(mode, verb))
+  t.comment(places.map(({ name, when }) => `${name} ${when}`).join(', '))
+  t.ok(places.length > 8, `${places.length} places to refuse at`)
+  return places
+}
+
+const placesOnce = (mode: Mode, verb: 'ADD' | 'DEL'): Promise<readonly Place[]> =>
+  withHost((host) => {
     const conf = withExtras(host, mode)
     const pod = host.pod()
     if (verb === 'DEL') added(pod, conf)
-    places.push(...placesOf(host, refusable, (extra) => attach(verb, pod, conf, extra)))
-    t.comment(places.map(({ name, when }) => `${name} ${when}`).join(', '))
-    t.ok(places.length > 8, `${places.length} places to refuse at`)
+    return placesOf(host, refusable, (extra) => attach(verb, pod, conf, extra))
   })
-  return places
-}
 
 export async function refuseEverywhere(t: Test, mode: Mode): Promise<void> {
   // the way into the pod's namespace; the way back is never refused to who came in

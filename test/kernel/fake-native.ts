@@ -49,6 +49,16 @@ export class FakeNative {
       unwatch: absent,
       joinGroup: absent,
       portId: absent,
+      furnish: absent,
+      listenAt: absent,
+      admit: absent,
+      nextAdmitted: absent,
+      hangUp: absent,
+      shutDown: absent,
+      receiveWith: absent,
+      poll: absent,
+      sendLater: absent,
+      sentLater: absent,
     }
   }
 

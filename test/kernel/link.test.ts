@@ -144,7 +144,7 @@ test('setLink: what is sent is what `ip` reads, and nothing else changes', (t) =
           [],
           why,
         )
-        room.rtnl.ask('delete', deleteLink('host0'))
+        room.rtnl.ask('delete', deleteLink({ name: 'host0' }))
       }
     }),
   ))
@@ -293,7 +293,7 @@ test('deleteLink of a link that can not be deleted is refused, with the reason',
   withRoom(({ route, rtnl }) => {
     const refusal = refusalOf(() => route.deleteLink('lo'))
     t.match(refusal, { errno: 95, message: /^Cannot delete link lo: E(OP)?NOTSUPP?/ })
-    t.equal(rtnl.exchange([deleteLink('lo')])[0]?.errno, 95)
+    t.equal(rtnl.exchange([deleteLink({ name: 'lo' })])[0]?.errno, 95)
   }))
 
 test('probeVeth tells that veth is there, and makes nothing', (t) =>

@@ -51,7 +51,7 @@ test('several messages in a send, one refused in the middle: the others are done
       bridge('br1'),
       bridge('br1'),
       getLink({ name: 'lo' }),
-      deleteLink('nosuch'),
+      deleteLink({ name: 'nosuch' }),
       bridge('br2'),
     ])
     t.strictSame(
@@ -68,7 +68,7 @@ test('several messages in a send, one refused in the middle: the others are done
 test('a send of many messages, every one refused or not on its own', (t) =>
   withRoom((room) => {
     const many = Array.from({ length: 1000 }, (_, at) =>
-      at % 3 === 0 ? deleteLink('nosuch') : setLink({ index: lo }),
+      at % 3 === 0 ? deleteLink({ name: 'nosuch' }) : setLink({ index: lo }),
     )
     const fared = room.rtnl.exchange(many)
     t.strictSame(
@@ -140,7 +140,7 @@ test('a dump of links that change meanwhile is read again, until it is whole', (
   withRoom((room) => {
     const { rtnl, fd } = room
     rtnl.exchange(Array.from({ length: 80 }, (_, at) => bridge(`br${at}`)))
-    const one = meddling(() => rtnl.ask('delete', deleteLink('br0')), 1)
+    const one = meddling(() => rtnl.ask('delete', deleteLink({ name: 'br0' })), 1)
     const socket = new NetlinkSocket(one.native, fd, NETLINK_ROUTE)
     const found = socket.ask('list', dumpLinks()).map(({ body }) => decodeLink(body).name)
     socket.close()
@@ -171,7 +171,7 @@ test('a dump of addresses that change meanwhile is read again', (t) =>
 test('links that never rest: the dump is given up, and the socket goes on', (t) =>
   withRoom(({ rtnl, fd }) => {
     rtnl.exchange(Array.from({ length: 80 }, (_, at) => bridge(`br${at}`)))
-    const restless = meddling((time) => rtnl.ask('delete', deleteLink(`br${time}`)), 40)
+    const restless = meddling((time) => rtnl.ask('delete', deleteLink({ name: `br${time}` })), 40)
     const socket = new NetlinkSocket(restless.native, fd, NETLINK_ROUTE)
     const refusal = refusalOf(() => socket.ask('list links', dumpLinks()))
     t.match(refusal?.message, /^Cannot list links \(8 dumps were interrupted/)

@@ -61,8 +61,6 @@ export function callFor(lodger: Lodger, pod: Pod, verb: 'ADD' | 'DEL' | 'GC', co
     CNI_NETNS: pod.netns.path,
     CNI_IFNAME: pod.ifname,
   })
-  return {
-    ...readCall({ native: lodger.native, plugin: 'tulle' }, environment, JSON.stringify(conf)),
-    note: () => undefined,
-  }
+  const called = { native: lodger.native, plugin: 'tulle', note: () => undefined } as const
+  return readCall(called, environment, JSON.stringify(conf))
 }

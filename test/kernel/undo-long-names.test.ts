@@ -2,6 +2,7 @@ import { test } from 'tap'
 import { add } from '../../src/plugin/add.ts'
 import { del } from '../../src/plugin/del.ts'
 import { gc } from '../../src/plugin/gc.ts'
+import { runToEnd } from '../../src/plugin/pausing.ts'
 import { type Mode, netconf } from '../support/attachment.ts'
 import { type Pod, withHost } from '../support/host.ts'
 import { picture, watchResidue } from '../support/residue.ts'
@@ -45,13 +46,15 @@ for (const mode of ['routed', 'bridge'] satisfies readonly Mode[])
         const collect = (valid: readonly object[]): void =>
           gc(callFor(lodger, pod, 'GC', { ...conf, 'cni.dev/valid-attachments': valid }))
         try {
-          t.doesNotThrow(() => add(callFor(lodger, pod, 'ADD', conf)))
+          t.doesNotThrow(() => runToEnd(add(callFor(lodger, pod, 'ADD', conf))))
+          t.equal(pod.netns.ipJson('link', 'show', ifname).length, 1, 'the pod has its link')
           const living = lasting(pod)
           collect([{ containerID: pod.container, ifname }])
           t.strictSame(lasting(pod), living, 'nothing of a listed pod is touched')
           collect([{ containerID: `${pod.container}x`, ifname }])
           t.strictSame(left(), [], 'another’s name does not keep it')
-          t.doesNotThrow(() => del(callFor(lodger, pod, 'DEL', conf)))
+          t.doesNotThrow(() => runToEnd(del(callFor(lodger, pod, 'DEL', conf))))
+          t.strictSame(left(), [], 'DEL leaves nothing')
         } finally {
           lodger.close()
         }

@@ -1,6 +1,7 @@
 import type { Test } from 'tap'
 import { add } from '../../src/plugin/add.ts'
 import { del } from '../../src/plugin/del.ts'
+import { runToEnd } from '../../src/plugin/pausing.ts'
 import { type Families, type Mode, netconf } from '../support/attachment.ts'
 import type { Json } from '../support/cni.ts'
 import { type Host, type Pod, withHost } from '../support/host.ts'
@@ -14,7 +15,7 @@ type Scene = Readonly<{ host: Host; pod: Pod; conf: Json }>
 function attempt({ host, pod, conf }: Scene, tap?: Tap): unknown {
   const lodger = new Lodger(host.netns, tap)
   try {
-    add(callFor(lodger, pod, 'ADD', conf))
+    runToEnd(add(callFor(lodger, pod, 'ADD', conf)))
     return undefined
   } catch (refusal) {
     return refusal
@@ -26,7 +27,7 @@ function attempt({ host, pod, conf }: Scene, tap?: Tap): unknown {
 function remove({ host, pod, conf }: Scene): void {
   const lodger = new Lodger(host.netns)
   try {
-    del(callFor(lodger, pod, 'DEL', conf))
+    runToEnd(del(callFor(lodger, pod, 'DEL', conf)))
   } finally {
     lodger.close()
   }

@@ -67,6 +67,8 @@ function eventOf(line: string, folder: string): Event | undefined {
       return undefined
     case 'pwrite64':
       return { kind: 'write', file, at: numbers.at(-1) ?? 0, bytes: bytesOf(text) }
+    case 'write': // one call, of a file that was just made
+      return { kind: 'write', file, at: 0, bytes: bytesOf(text) }
     case 'ftruncate':
       return { kind: 'truncate', file, length: numbers.at(-1) ?? 0 }
     case 'fsync':
@@ -95,15 +97,6 @@ export function writeFiles(folder: string, files: Files): void {
 /** Everything up to here has happened. */
 export const afterAll = (files: Files, events: readonly Event[]): Files =>
   events.reduce(after, files)
-
-/** What of these changes may not be on the disk yet: those of a file that was not synced since. */
-export function pendingOf(events: readonly Event[]): readonly Event[] {
-  const isSynced = (event: Event, at: number): boolean =>
-    'file' in event &&
-    events.slice(at).some((later) => later.kind === 'sync' && later.file === event.file)
-  const isChange = ({ kind }: Event): boolean => kind !== 'sync' && kind !== 'told'
-  return events.filter((event, at) => isChange(event) && !isSynced(event, at))
-}
 
 /** One change more. */
 export function after(files: Files, event: Event): Files {

@@ -1,8 +1,9 @@
 import { mkdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Call, call, callLater, executable, type Json, type versions } from './cni.ts'
+import { type Call, call, callLater, type Json, type versions } from './cni.ts'
 import type { Host, Pod } from './host.ts'
 import type { Ran } from './netns.ts'
+import { executableOf } from './warmth.ts'
 
 export type Version = (typeof versions)[number]
 export const modes = ['routed', 'bridge'] as const
@@ -39,6 +40,8 @@ export function netconf(host: Host, network: Network): Json {
     type: 'tulle',
     mode: network.mode,
     ...(network.mode === 'bridge' ? { bridge: 'cni0', isGateway: true } : {}),
+    // Here too: a test may have another IPAM, or none, and the default is shared by all nodes.
+    dataDir: host.dataDir,
     ipam: {
       type: 'host-local',
       dataDir: host.dataDir,
@@ -52,7 +55,8 @@ export function netconf(host: Host, network: Network): Json {
 /** A directory with our file and nothing else: the whole PATH and CNI_PATH of every call. */
 export function onlyOurs(host: Host): string {
   const directory = join(host.directory, 'bin')
-  if (mkdirSync(directory, { recursive: true })) symlinkSync(executable, join(directory, 'tulle'))
+  if (mkdirSync(directory, { recursive: true }))
+    symlinkSync(executableOf(host.netns), join(directory, 'tulle'))
   return directory
 }
 

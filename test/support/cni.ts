@@ -1,9 +1,9 @@
-import { fileURLToPath } from 'node:url'
+import { executablePath } from './launcher-file.ts'
 import { type Netns, type Ran, type RunOptions, run, runLater } from './netns.ts'
+import { beginCall, executableOf } from './warmth.ts'
 
-/** The packaged executable under test; TULLE_EXECUTABLE overrides it. */
-export const executable =
-  process.env.TULLE_EXECUTABLE ?? fileURLToPath(new URL('../../dist/tulle', import.meta.url))
+/** The packaged executable under test. */
+export const executable = executablePath
 
 export const versions = ['0.1.0', '0.2.0', '0.3.0', '0.3.1', '0.4.0', '1.0.0', '1.1.0'] as const
 
@@ -26,7 +26,7 @@ export type Call = {
   readonly env?: Readonly<Record<string, string>>
 }
 
-type Started = Readonly<{ argv: readonly string[]; options: RunOptions }>
+type Started = Readonly<{ argv: readonly string[]; options: RunOptions; end: () => void }>
 
 /** A call as a runtime makes it, with an environment of nothing but CNI_*. */
 function started(request: Call): Started {
@@ -39,19 +39,27 @@ function started(request: Call): Started {
   const { conf } = request
   const isText = typeof conf === 'string' || conf instanceof Uint8Array
   const input = isText ? conf : JSON.stringify(conf)
-  const words = [...(request.wrapper ?? []), request.plugin ?? executable]
-  const argv = ['/usr/bin/nsenter', `--net=${request.node.path}`, ...words]
-  return { argv, options: { input, env } }
+  const { node, wrapper = [], plugin = executableOf(node) } = request
+  const { words, end } = beginCall({ node, plugin, wrapper })
+  return {
+    argv: ['/usr/bin/nsenter', `--net=${node.path}`, ...words],
+    options: { input, env },
+    end,
+  }
 }
 
 /** One CNI call, from start to exit. */
 export function call(request: Call): Ran {
-  const { argv, options } = started(request)
-  return run(argv, options)
+  const { argv, options, end } = started(request)
+  try {
+    return run(argv, options)
+  } finally {
+    end()
+  }
 }
 
 /** One CNI call among others at the same time. */
 export function callLater(request: Call): Promise<Ran> {
-  const { argv, options } = started(request)
-  return runLater(argv, options)
+  const { argv, options, end } = started(request)
+  return runLater(argv, options).finally(end)
 }

@@ -67,9 +67,28 @@ export function placesOf(
   const file = join(host.directory, 'trace')
   const ran = ask({ wrapper: strace(names, [fast, '-y', '-o', file]) })
   if (ran.code !== 0) throw new Error(`Cannot trace the calls: ${ran.stdout}${ran.stderr}`)
+  return placesIn(readFileSync(file, 'utf8'))
+}
+
+/**
+ * The places that each of three runs has. A call that waits for the kernel asks it again, on a busy
+ * machine often: those places are few or many by chance, and the same state to die in.
+ */
+export async function placesEveryTime(
+  once: () => Promise<readonly Place[]>,
+): Promise<readonly Place[]> {
+  const first = await once()
+  const others = [await once(), await once()]
+  const isIn = (places: readonly Place[], { name, when }: Place): boolean =>
+    places.some((other) => other.name === name && other.when === when)
+  return first.filter((place) => others.every((places) => isIn(places, place)))
+}
+
+/** The places of a trace that strace -f -y has written. */
+export function placesIn(trace: string): readonly Place[] {
   const perThread = new Map<string, number>()
   const places = new Map<string, Place>()
-  for (const line of readFileSync(file, 'utf8').split('\n')) {
+  for (const line of trace.split('\n')) {
     const [, thread, name] = /^(\d*)\s*(\w+)\(/.exec(line) ?? []
     if (thread === undefined || name === undefined) continue
     const when = (perThread.get(`${name} ${thread}`) ?? 0) + 1

@@ -1,10 +1,11 @@
 import { mkdirSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { attach, type Extra, type PodVerb, type Result } from './attachment.ts'
-import { executable, type Json } from './cni.ts'
+import type { Json } from './cni.ts'
 import type { Host, Pod } from './host.ts'
 import type { Ran } from './netns.ts'
 import { referenceDirectory } from './reference.ts'
+import { executableOf } from './warmth.ts'
 
 // How a reference plugin is called, and our executable by such a plugin's name.
 
@@ -39,7 +40,7 @@ export function folderOf(
 
 /** Ours, called by that name, with nothing but its other names in CNI_PATH. */
 export function asOurs(host: Host, name: Name): Program {
-  const links = Object.fromEntries(names.map((one) => [one, executable]))
+  const links = Object.fromEntries(names.map((one) => [one, executableOf(host.netns)]))
   const path = folderOf(host, 'named', links)
   return { plugin: join(path, name), path }
 }

@@ -53,10 +53,16 @@ export function runLater(argv: readonly string[], options: RunOptions = {}): Pro
 export class Netns {
   readonly name: string
   readonly path: string
+  readonly #ends: (() => void)[] = []
 
   constructor(name: string) {
     this.name = name
     this.path = `/run/netns/${name}`
+  }
+
+  /** What runs in here ends before it is removed. */
+  beforeClose(end: () => void): void {
+    this.#ends.push(end)
   }
 
   /** Runs a program inside this namespace (nsenter: mounts stay as they are). */
@@ -83,6 +89,7 @@ export class Netns {
 
   /** Removes the namespace; may be called twice. */
   close(): void {
+    for (const end of this.#ends.splice(0)) end()
     run(['ip', 'netns', 'del', this.name])
   }
 }

@@ -97,7 +97,7 @@ const killedOn = 'w3'
 const remadeOn = ['w1', killedOn] as const
 
 async function startRemade(namespace: string): Promise<readonly Remade[]> {
-  await cluster.must(['-n', namespace, 'apply', '-f', '-'], { input: JSON.stringify(policy) })
+  await cluster.put(policy, namespace)
   const wishes = remadeOn.map((node) => ({
     ...{ name: `remade-${node}`, node },
     labels: { role: 'remade' },

@@ -75,9 +75,6 @@ const crd = {
   },
 }
 
-const apply = (object: object): Promise<string> =>
-  cluster.must(['apply', '-f', '-'], { input: JSON.stringify(object) })
-
 const partsOf = (key: string): readonly [string, string] => {
   const [namespace = '', name = ''] = key.split('/')
   return [namespace, name]
@@ -106,7 +103,7 @@ const podOf = ({ key, node, app, ports }: Wish): object => {
 
 /** Named by their keys: two of them are called "api". */
 async function startAll(): Promise<readonly LivePod[]> {
-  await apply({ apiVersion: 'v1', kind: 'List', items: wishes.map(podOf) })
+  await cluster.put({ apiVersion: 'v1', kind: 'List', items: wishes.map(podOf) })
   return Promise.all(
     wishes.map(async ({ key, node }) => {
       const [namespace, name] = partsOf(key)
@@ -231,7 +228,7 @@ t.test('the five manifests, one after the other', async (test) => {
   const folder = mkdtempSync(join(tmpdir(), 'tulle-article-'))
   let traffic: LiveTraffic | undefined
   try {
-    await apply(crd)
+    await cluster.put(crd)
     await cluster.must(['wait', '--for=condition=Established', `crd/${crd.metadata.name}`])
     // An agent looks every two minutes for a kind that was not there, and at once when it starts.
     await agents.restartAll()

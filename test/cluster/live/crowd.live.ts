@@ -112,7 +112,7 @@ t.test(
 const seconds = (since: number): string => `${((performance.now() - since) / 1000).toFixed(1)} s`
 
 /** Many pods of one Deployment, all on the node; they do nothing but be there. */
-function scale(namespace: string, replicas: number): Promise<string> {
+async function scale(namespace: string, replicas: number): Promise<void> {
   const labels = { app: 'crowd' }
   const deployment = {
     apiVersion: 'apps/v1',
@@ -131,16 +131,11 @@ function scale(namespace: string, replicas: number): Promise<string> {
       },
     },
   }
-  return cluster
-    .must(['-n', namespace, 'apply', '-f', '-'], { input: JSON.stringify(deployment) })
-    .then(async (said) => {
-      const available = async (): Promise<boolean> => {
-        const shown = await cluster.must(['-n', namespace, 'get', 'pods', '-o', 'name'])
-        return shown.split('\n').filter(Boolean).length === replicas
-      }
-      await until(`${replicas} pods to be made`, available)
-      return said
-    })
+  await cluster.put(deployment, namespace)
+  await until(`${replicas} pods to be made`, async () => {
+    const shown = await cluster.must(['-n', namespace, 'get', 'pods', '-o', 'name'])
+    return shown.split('\n').filter(Boolean).length === replicas
+  })
 }
 
 /** The addresses that a node does not reach: its answers come by the tunnel. */

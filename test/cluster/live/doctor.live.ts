@@ -28,17 +28,25 @@ type Drill = Readonly<{
 
 const conflist = join(cluster.node('w1').computer.disk, 'etc/cni/net.d/05-other.conflist')
 const other = { cniVersion: '1.0.0', name: 'other', plugins: [{ type: 'bridge' }] }
-// An agent that starts asks the others at once; one that runs takes half a minute for a round.
 /** Between w3 and the others: what every packet of the tunnel comes by. */
 const router = netnsOf('net')
-const rule = (words: string): string => `add rule inet drill forward ${words}`
-const firewall = (...rules: readonly string[]): Promise<void> =>
-  nft(
-    'add table inet drill',
-    'add chain inet drill forward { type filter hook forward priority 0; }',
-    ...rules.map(rule),
-  )
-const openAgain = (): Promise<void> => nft('delete table inet drill')
+
+/**
+ * A rule of the router between the nodes. An agent that starts asks the others at once; one that
+ * runs takes half a minute for a round.
+ */
+const onTheWay = (rule: string): Pick<Drill, 'node' | 'act' | 'mend'> => ({
+  node: 'w1',
+  act: async () => {
+    await nft(
+      'add table inet drill',
+      'add chain inet drill forward { type filter hook forward priority 0; }',
+      `add rule inet drill forward ${rule}`,
+    )
+    await agents.restart('w1')
+  },
+  mend: () => nft('delete table inet drill'),
+})
 
 const drills: readonly Drill[] = [
   {
@@ -68,24 +76,14 @@ const drills: readonly Drill[] = [
   },
   {
     why: 'the tunnel’s port is blocked between nodes',
-    node: 'w1',
-    act: async () => {
-      await firewall('udp dport 8472 drop')
-      await agents.restart('w1')
-    },
-    mend: openAgain,
+    ...onTheWay('udp dport 8472 drop'),
     check: 'tunnel-blocked',
     cause: /something between the nodes eats UDP 8472/,
     remedy: /let UDP 8472 pass between all nodes/,
   },
   {
     why: 'the router passes smaller packets than the nodes’ links say',
-    node: 'w1',
-    act: async () => {
-      await firewall('udp dport 8472 meta length > 1300 drop')
-      await agents.restart('w1')
-    },
-    mend: openAgain,
+    ...onTheWay('udp dport 8472 meta length > 1300 drop'),
     check: 'mtu-black-hole',
     cause: /the largest that passes has/,
     remedy: /mtu/i,
@@ -138,18 +136,13 @@ type Told = Readonly<{ verdict: string; found: string; meaning?: string; remedy?
 type Doctor = Readonly<{ isWell: boolean; checks: readonly (Told & { check: string })[] }>
 
 /** Waits until doctor tells of it: probes and resyncs have their time. */
-const toldOf = async (check: string, ask: () => Promise<Doctor>): Promise<Told> => {
-  let told: Told | undefined
-  await until(`doctor to tell of ${check}`, async () => {
+const toldOf = (check: string, ask: () => Promise<Doctor>): Promise<Told> =>
+  until(`doctor to tell of ${check}`, async () => {
     const { checks } = await ask()
-    told = checks.find((one) => one.check === check && one.verdict === 'error')
-    if (told) return true
-    const wrong = checks.filter(({ verdict }) => verdict !== 'ok')
-    throw new Error(JSON.stringify(wrong))
+    const told = checks.find((one) => one.check === check && one.verdict === 'error')
+    if (told) return told
+    throw new Error(JSON.stringify(checks.filter(({ verdict }) => verdict !== 'ok')))
   })
-  if (!told) throw new Error(`Nothing is told of ${check}`)
-  return told
-}
 
 const onNode = (node: string, check: string): Promise<Told> =>
   toldOf(check, async () => JSON.parse(await agents.tool(node, ['doctor', '--json'])) as Doctor)

@@ -49,8 +49,7 @@ export async function startPods(
   wishes: readonly PodWish[],
 ): Promise<readonly LivePod[]> {
   const items = wishes.map(podObject)
-  const list = JSON.stringify({ apiVersion: 'v1', kind: 'List', items })
-  await cluster.must(['-n', namespace, 'apply', '-f', '-'], { input: list })
+  await cluster.put({ apiVersion: 'v1', kind: 'List', items }, namespace)
   return readyPods(cluster, namespace, 90)
 }
 

@@ -69,9 +69,7 @@ export class PolicedField {
 
   /** Everything is there and in force; nothing is sent yet. */
   static async make(cluster: Cluster, namespace: string): Promise<PolicedField> {
-    const items = [policy, service]
-    const input = JSON.stringify({ apiVersion: 'v1', kind: 'List', items })
-    await cluster.must(['-n', namespace, 'apply', '-f', '-'], { input })
+    await cluster.put({ apiVersion: 'v1', kind: 'List', items: [policy, service] }, namespace)
     const pods = await startPods(cluster, namespace, wishesOf(cluster))
     const path = 'jsonpath={.spec.clusterIPs[*]}'
     const shown = await cluster.must(['-n', namespace, 'get', 'service', 'field', '-o', path])

@@ -21,12 +21,12 @@ t.test('default deny, then one client is let in, then all again', (test) =>
     const everybody = { open: ['far-web', 'stranger', 'web'], outside: true }
     test.same(await reach(pods), everybody, 'open, where there is no policy')
 
-    await apply(namespace, deny)
+    await cluster.put(deny, namespace)
     await inForce()
     test.same(await reach(pods), { open: [], outside: false }, 'closed for all')
     test.ok(await isReady(namespace, 'api'), 'the kubelet still probes it')
 
-    await apply(namespace, allowWeb)
+    await cluster.put(allowWeb, namespace)
     await inForce()
     const webs = ['far-web', 'web']
     test.same(await reach(pods), { open: webs, outside: false }, 'open for its clients')
@@ -42,7 +42,7 @@ t.test('default deny, then one client is let in, then all again', (test) =>
 
 t.test('a new pod of a closed namespace is closed from its first packet', (test) =>
   withNamespace(test, cluster, async (namespace) => {
-    await apply(namespace, deny)
+    await cluster.put(deny, namespace)
     const [client] = await startPods(cluster, namespace, [{ name: 'client', node: 'w1' }])
     const pods = await startPods(cluster, namespace, [{ name: 'late', node: 'w3' }])
     const late = pods.find(({ name }) => name === 'late')
@@ -73,9 +73,6 @@ const allowWeb = policy('allow-web', {
     },
   ],
 })
-
-const apply = (namespace: string, object: object): Promise<string> =>
-  cluster.must(['-n', namespace, 'apply', '-f', '-'], { input: JSON.stringify(object) })
 
 type Reach = Readonly<{ open: readonly string[]; outside: boolean }>
 

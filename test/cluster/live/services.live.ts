@@ -19,7 +19,7 @@ t.test(`names, cluster addresses and node ports (${cluster.facts.proxyMode})`, (
       labels: { role: 'server' },
     }))
     const clients = nodes.map(({ name: node }) => ({ name: `client-${node}`, node }))
-    await cluster.must(['-n', namespace, 'apply', '-f', '-'], { input: JSON.stringify(service) })
+    await cluster.put(service, namespace)
     const pods = await startPods(cluster, namespace, [...servers, ...clients])
     const shown = await cluster.must([
       ...['-n', namespace, 'get', 'service', 'web', '-o', 'jsonpath={.spec.clusterIPs[*]}'],

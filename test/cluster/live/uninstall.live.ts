@@ -62,7 +62,7 @@ t.test('what is deleted and uninstalled is gone from every node', async (t) => {
   for (const { name, computer } of nodes) {
     const done = await computer.exec(['/opt/cni/bin/tulle', 'uninstall'])
     t.equal(done.code, 0, `${name}: ${done.stderr}`)
-    const look = 'ls /etc/cni/net.d /opt/cni/bin; ip -br link; ip route; ip -6 route'
+    const look = 'ls -A /etc/cni/net.d /opt/cni/bin; ip -br link; ip route; ip -6 route'
     const { stdout } = await computer.exec(['sh', '-c', look])
     t.notMatch(stdout, /tulle/, name)
     t.notMatch(stdout, /via .* proto 116/, `${name}: routes to other nodes`)

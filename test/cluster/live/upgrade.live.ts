@@ -49,7 +49,7 @@ t.test('agents restarted, upgraded, killed in a row: 0 packets lost', (test) =>
         await cluster.rolledOut('tulle-system')
       })
       for (const { name, computer } of cluster.nodes) {
-        const installed = readFileSync(join(computer.disk, 'opt/cni/bin/tulle'))
+        const installed = readFileSync(join(computer.disk, 'opt/cni/bin/.tulle/tulle'))
         test.ok(installed.equals(other.bytes), `${name}: the plugin is of the other build`)
       }
       const wishes = cluster.nodes.map(({ name: node }) => ({ name: `fresh-${node}`, node }))

@@ -79,6 +79,12 @@ export class Cluster {
     return this.must(['apply', '-f', '-'], { input: text })
   }
 
+  /** The same from an object or a List; `namespace` is of those that name none. */
+  put(object: object, namespace?: string): Promise<string> {
+    const place = namespace === undefined ? [] : ['-n', namespace]
+    return this.must([...place, 'apply', '-f', '-'], { input: JSON.stringify(object) })
+  }
+
   /** From nothing to nodes that are ready. */
   async up(wish: ClusterWish, step: Step): Promise<void> {
     const { controlPlane, nodes } = this

@@ -15,8 +15,8 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { type Ran, type RunOptions, runLater } from '../../support/netns.ts'
+import { childOf, startTimeOf } from '../../support/process-id.ts'
 import { places, type Site, stateDir } from './places.ts'
-import { childOf, startTimeOf } from './process-id.ts'
 import { netnsPath } from './underlay.ts'
 import { until } from './until.ts'
 

@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process'
 import { closeSync, existsSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { childOf, startTimeOf } from '../../support/process-id.ts'
 import type { Computer } from './computer.ts'
 import { places, stateDir } from './places.ts'
-import { childOf, startTimeOf } from './process-id.ts'
 import { until } from './until.ts'
 
 const logLinesShown = 25

@@ -1,25 +1,8 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { type Patience, until as untilWithin } from '../../support/until.ts'
 
-export type Patience = Readonly<{ limitMs?: number; pauseMs?: number }>
-
-/** Asks until the answer is yes; in the end throws with the last reason for "no". */
-export async function until(
+/** Asks until there is an answer, for a minute unless said. */
+export const until = <T>(
   what: string,
-  ask: () => boolean | Promise<boolean>,
-  { limitMs = 60_000, pauseMs = 200 }: Patience = {},
-): Promise<void> {
-  const end = performance.now() + limitMs
-  let cause: unknown
-  for (;;) {
-    try {
-      if (await ask()) return
-      cause = undefined
-    } catch (refusal) {
-      cause = refusal
-    }
-    if (performance.now() > end) break
-    await sleep(pauseMs)
-  }
-  const reason = cause === undefined ? '' : `: ${(cause as Error).message}`
-  throw new Error(`Waited ${limitMs / 1000} s in vain for ${what}${reason}`, { cause })
-}
+  ask: () => T | Promise<T>,
+  { limitMs = 60_000, pauseMs = 200 }: Partial<Patience> = {},
+): Promise<NonNullable<T>> => untilWithin(what, ask, { limitMs, pauseMs })

@@ -96,7 +96,7 @@ const rows: readonly Omit<GoldenRow, 'shape'>[] = [
   },
   {
     golden: 'link-delete',
-    ours: deleteLink('host0'),
+    ours: deleteLink({ name: 'host0' }),
     but: {
       why: byName,
       ours: ['head 00000000000000000000000000000000', '3 = 686f73743000'],
