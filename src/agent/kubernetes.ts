@@ -28,11 +28,9 @@ export function openKubernetes(client: KubeClient, ears: KubernetesEars): NodeSo
   const feed = feedNodes({
     client,
     flannelCompat,
-    onNews: (news) => {
-      onProblem(undefined)
-      onNews(withoutOurVteps(news))
-    },
+    onNews: (news) => onNews(withoutOurVteps(news)),
     onNodeProblems,
+    onWell: () => onProblem(undefined),
     onProblem: (problem) => onProblem(`Cannot hear the Kubernetes API: ${problem.message}`),
   })
   feed.start()

@@ -3,7 +3,7 @@ import type { FieldProblem } from '../cluster/field.ts'
 import type { Namespace } from '../cluster/namespace.ts'
 import type { Pod } from '../cluster/pod.ts'
 import type { ReadPolicy } from '../kube/policy-feeds.ts'
-import type { Reflected } from '../kube/reflector.ts'
+import type { Reflected } from '../kube/reflected.ts'
 import type { Policy } from '../policy/model.ts'
 
 export const policyKinds = ['NetworkPolicy', 'CiliumNetworkPolicy'] as const

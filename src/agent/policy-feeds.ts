@@ -1,6 +1,5 @@
 import type { KubeClient } from '../kube/client.ts'
 import {
-  type FeedOptions,
   feedCiliumPolicies,
   feedNamespaces,
   feedNetworkPolicies,
@@ -15,13 +14,17 @@ export type PolicySourceRun = {
   readonly close: () => Promise<void>
 }
 
-/** Fills the book from the Kubernetes API, all of the cluster. */
+/**
+ * Fills the book from the Kubernetes API, all of the cluster.
+ *
+ * @param onProblems called when `problems` may say something else than before.
+ */
 export function openPolicyFeeds(
   client: KubeClient,
   book: PolicyBook,
-  onProblem: (problem: Error) => void,
+  onProblems: () => void,
 ): PolicySourceRun {
-  const shared: Pick<FeedOptions<unknown>, 'client' | 'onProblem'> = { client, onProblem }
+  const shared = { client, onProblem: onProblems, onWell: onProblems }
   const feeds = [
     feedNamespaces({ ...shared, onNews: (news) => book.hearNamespaces(news) }),
     feedPods({ ...shared, onNews: (news) => book.hearPods(news) }),

@@ -103,10 +103,10 @@ export class PolicySide {
 
   #open(): void {
     const { client, policy, clock } = this.#options
-    const onProblem = (): void => this.#loop.loop.mark()
-    if (client) this.#source = openPolicyFeeds(client, this.#book, onProblem)
+    const onProblems = (): void => this.#loop.loop.mark()
+    if (client) this.#source = openPolicyFeeds(client, this.#book, onProblems)
     else if (policy.files === undefined) this.#source = openNoPolicies(this.#book)
-    else this.#source = openPolicyFiles(policy.files, this.#book, { clock, onLooked: onProblem })
+    else this.#source = openPolicyFiles(policy.files, this.#book, { clock, onLooked: onProblems })
   }
 
   /** A message of nf_tables that was not of our own doing. */

@@ -4,7 +4,8 @@ import type { NodeNews } from '../cluster/node-feed.ts'
 import type { KubeClient } from './client.ts'
 import { nodeGist } from './gist.ts'
 import type { Patience } from './list-watch.ts'
-import { type Reflected, Reflector } from './reflector.ts'
+import type { Reflected } from './reflected.ts'
+import { Reflector } from './reflector.ts'
 import { nodes } from './resource.ts'
 import type { Time } from './time.ts'
 
@@ -17,6 +18,8 @@ export type NodeFeedOptions = {
   readonly onNodeProblems?: (name: string, problems: readonly string[]) => void
   /** Each failed try to reach the API. */
   readonly onProblem?: (problem: Error) => void
+  /** As of the reflector: something works, for the first time or again. */
+  readonly onWell?: () => void
   readonly time?: Time
   readonly patience?: Patience
 }

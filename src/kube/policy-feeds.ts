@@ -12,7 +12,8 @@ import type { Policy } from '../policy/model.ts'
 import type { KubeClient } from './client.ts'
 import { podGist } from './gist.ts'
 import type { Patience } from './list-watch.ts'
-import { type Reflected, Reflector, type ReflectorOptions } from './reflector.ts'
+import type { Reflected, ReflectorOptions } from './reflected.ts'
+import { Reflector } from './reflector.ts'
 import { ciliumNetworkPolicies, namespaces, networkPolicies, pods } from './resource.ts'
 import { Sharing } from './sharing.ts'
 import type { Time } from './time.ts'
@@ -26,6 +27,8 @@ export type FeedOptions<Item> = {
   readonly onVersion?: (version: string) => void
   /** Each failed try to reach the API. */
   readonly onProblem?: (problem: Error) => void
+  /** As of the reflector: something works, for the first time or again. */
+  readonly onWell?: () => void
   readonly time?: Time
   readonly patience?: Patience
 }

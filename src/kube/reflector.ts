@@ -1,64 +1,18 @@
 import { Backoff } from './backoff.ts'
-import type { KubeClient } from './client.ts'
-import { GistBook, type GistOf, isOfObject } from './gist.ts'
+import { GistBook, isOfObject } from './gist.ts'
 import {
   type Collection,
   defaultPatience,
   listAll,
   needsNewList,
-  type Patience,
   type ResourceVersion,
   type WatchEvent,
   watchFrom,
 } from './list-watch.ts'
+import type { Reflected, ReflectorOptions, ReflectorStatus } from './reflected.ts'
 import { isRefusal } from './refusal.ts'
-import { keyOf, type Resource, type Selection } from './resource.ts'
+import { keyOf } from './resource.ts'
 import { systemTime, type Time } from './time.ts'
-
-/** `key` is "name" or "namespace/name". `all` comes for every complete list, and only for those. */
-export type Reflected<Item> =
-  | { readonly kind: 'all'; readonly items: ReadonlyMap<string, Item> }
-  | { readonly kind: 'changed'; readonly key: string; readonly item: Item }
-  | { readonly kind: 'gone'; readonly key: string }
-
-export type ReflectorOptions<Item> = {
-  readonly client: KubeClient
-  readonly resource: Resource
-  readonly selection?: Selection
-  /** What is kept of an object; undefined if it is of no interest. The object itself is dropped. */
-  readonly select: (object: unknown) => Item | undefined
-  readonly isSame: (left: Item, right: Item) => boolean
-  /** Equal gists, equal items: an event that tells nothing new is not even parsed. */
-  readonly gistOf?: GistOf
-  /** Called synchronously, one after the other. What it throws leads to a new list. */
-  readonly onNews: (news: Reflected<Item>) => void
-  /** All that the server had up to this version has been told; bookmarks are not worth a word. */
-  readonly onVersion?: (version: ResourceVersion) => void
-  /**
-   * Absent: the resource has to be served. A server that does not know it (404) has none of it, and
-   * is asked again after minutes: somebody may install its CustomResourceDefinition.
-   */
-  readonly absence?: 'allowed'
-  /** Each failed try, for the log. */
-  readonly onProblem?: (problem: Error) => void
-  readonly time?: Time
-  readonly patience?: Patience
-}
-
-export type ReflectorStatus = {
-  /** A watch stands. */
-  readonly connected: boolean
-  /** Clock of Time.nowMs; undefined before the first byte. */
-  readonly lastContactMs: number | undefined
-  /** Complete lists. */
-  readonly lists: number
-  readonly watches: number
-  /** Failed tries since the start. */
-  readonly errors: number
-  /** The last failure, as long as nothing has worked since. */
-  readonly lastError: string | undefined
-  readonly objects: number
-}
 
 /**
  * A watch that ends sooner than this without an event counts as a failure, and a list does not undo
@@ -94,6 +48,10 @@ export class Reflector<Item> {
   #absentAnswers = 0
   #counts = { lists: 0, watches: 0, errors: 0 }
   #connected = false
+  /** The last try did not fail. */
+  #isWell = false
+  /** A watch's version was too old, and no watch has lasted since. */
+  #hasExpired = false
   #lastContactMs: number | undefined
   #lastError: string | undefined
   #running: Promise<void> | undefined
@@ -200,7 +158,7 @@ export class Reflector<Item> {
         onEvent: (event, next) => {
           heard ||= event.kind !== 'bookmark'
           this.#worked()
-          if (heard || hasLasted()) this.#backoff.reset()
+          if (heard || hasLasted()) this.#stands()
           this.#apply(event)
           this.#version = next
           if (event.kind !== 'bookmark') this.#options.onVersion?.(next)
@@ -208,7 +166,7 @@ export class Reflector<Item> {
       })
     } finally {
       this.#connected = false
-      if (hasLasted()) this.#backoff.reset()
+      if (hasLasted()) this.#stands()
     }
     if (!heard && !hasLasted()) throw new Error('Cannot watch: the server ended the watch at once')
   }
@@ -259,14 +217,29 @@ export class Reflector<Item> {
   async #failed(fault: unknown): Promise<void> {
     const problem = fault instanceof Error ? fault : new Error(String(fault))
     const isListing = this.#version === undefined
-    if (isListing && isRefusal(fault, 410)) this.#expiredLists++
+    if (isRefusal(fault, 410)) {
+      if (isListing) this.#expiredLists++
+      else this.#expired()
+    }
     if (needsNewList(fault)) this.#version = undefined
     this.#counts.errors++
+    this.#isWell = false
     this.#lastError = problem.message
     const asked = isRefusal(fault, 429, 503) ? (fault.retryAfterSeconds ?? 0) * 1000 : 0
     const waitMs = Math.max(this.#backoff.nextMs(), Math.min(asked, retryAfterMaxMs))
     this.#report(problem)
     await this.#time.sleep(waitMs, this.#stopping.signal)
+  }
+
+  #stands(): void {
+    this.#hasExpired = false
+    this.#backoff.reset()
+  }
+
+  /** Whoever says so has time for a list: how long it was away is no reason to wait for it. */
+  #expired(): void {
+    if (!this.#hasExpired) this.#backoff.reset()
+    this.#hasExpired = true
   }
 
   #report(problem: Error): void {
@@ -284,6 +257,9 @@ export class Reflector<Item> {
   #worked(): void {
     this.#touched()
     this.#lastError = undefined
+    if (this.#isWell) return
+    this.#isWell = true
+    this.#options.onWell?.()
   }
 
   #isStopping(): boolean {

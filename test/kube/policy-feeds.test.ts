@@ -8,7 +8,8 @@ import {
   feedNetworkPolicies,
   feedPods,
 } from '../../src/kube/policy-feeds.ts'
-import type { Reflected, Reflector } from '../../src/kube/reflector.ts'
+import type { Reflected } from '../../src/kube/reflected.ts'
+import type { Reflector } from '../../src/kube/reflector.ts'
 import { systemTime } from '../../src/kube/time.ts'
 import { ApiServer } from '../support/api-server.ts'
 import { clientOf, hastyPatience, hastyTime } from './reflected.ts'

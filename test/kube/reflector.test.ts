@@ -1,6 +1,7 @@
 import { type Test, test } from 'tap'
 import { at, textOf } from '../../src/cluster/json-value.ts'
-import { Reflector, type ReflectorOptions } from '../../src/kube/reflector.ts'
+import type { ReflectorOptions } from '../../src/kube/reflected.ts'
+import { Reflector } from '../../src/kube/reflector.ts'
 import { pods } from '../../src/kube/resource.ts'
 import { nodeObject, podObject } from '../support/api-objects.ts'
 import { ApiServer } from '../support/api-server.ts'
@@ -180,6 +181,51 @@ test('no server: it waits longer and longer, half a minute at most, for ever', a
   })
   t.same(waits, [200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000])
   t.match(reflector.status(), { connected: false, lists: 0, errors: 10, lastContactMs: undefined })
+})
+
+test('that a version is too old ends the waiting of a server that was away', async (t) => {
+  const server = await served(t)
+  const waits: number[] = []
+  const { reflector, until } = addresses(server, {
+    time: {
+      ...hastyTime,
+      random: () => 1,
+      sleep: async (ms) => void waits.push(ms),
+    },
+  })
+  server.store.put('/pods', podObject(0))
+  reflector.start()
+  await until(1)
+  await server.stop()
+  while (waits.length < 8) await new Promise((resolve) => setTimeout(resolve, 1))
+  server.store.put('/pods', podObject(1))
+  server.compact()
+  await server.listen()
+  await until(2)
+  t.ok(Math.max(...waits) > 10_000, 'it had come to wait long')
+  t.equal(waits.at(-1), 200, 'before the new list it waits as after a first failure')
+  await reflector.stop()
+})
+
+test('that all is well is told once: at first, and after problems', async (t) => {
+  const server = await served(t)
+  const words: string[] = []
+  const { reflector, until } = addresses(server, {
+    onProblem: () => words.push('problem'),
+    onWell: () => words.push('well'),
+  })
+  reflector.start()
+  await until(1)
+  server.store.put('/pods', podObject(0))
+  await until(2)
+  t.same(words, ['well'])
+  await server.stop()
+  while (words.length < 3) await new Promise((resolve) => setTimeout(resolve, 1))
+  await server.listen()
+  while (words.at(-1) !== 'well') await new Promise((resolve) => setTimeout(resolve, 1))
+  t.same(reflector.status().lastError, undefined, 'without news of any object')
+  t.equal(words.filter((word) => word === 'well').length, 2)
+  await reflector.stop()
 })
 
 test('a server that asks for patience gets it', async (t) => {

@@ -1,5 +1,6 @@
 import { decodeEnforcingNode, type EnforcingNode } from '../../cluster/policy-revision.ts'
-import { type Reflected, Reflector } from '../../kube/reflector.ts'
+import type { Reflected } from '../../kube/reflected.ts'
+import { Reflector } from '../../kube/reflector.ts'
 import { isRefusal } from '../../kube/refusal.ts'
 import { nodes } from '../../kube/resource.ts'
 import { InputFault } from '../command.ts'
