@@ -1,5 +1,6 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { rehearsalFolder } from '../../../src/plugin/worker/rehearsal.ts'
 import { RunningAgent, until, writeNodes } from '../../agent/running-agent.ts'
 import { executable, type Json } from '../../support/cni.ts'
 import { type Netns, run } from '../../support/netns.ts'
@@ -41,9 +42,16 @@ export class AgentNode {
     this.launcher = installWarm(at('bin'), this.runDir)
   }
 
-  /** Ready, and its worker listens: from here on no call needs a process. */
+  /**
+   * Ready, and its worker listens and has practised: from here on no call needs a process, and the
+   * agent's start is not counted as a call's.
+   */
   async start(): Promise<void> {
-    await this.agent.start().ready()
+    this.agent.start()
+    const rehearsal = join(this.runDir, rehearsalFolder)
+    await until('the rehearsal to begin', () => existsSync(rehearsal))
+    await until('the rehearsal to end', () => !existsSync(rehearsal))
+    await this.agent.ready()
     await until('the socket of launchers', () => existsSync(join(this.runDir, 'cni.sock')))
   }
 }
