@@ -73,9 +73,8 @@ export const warmRules: readonly Rule[] = [
     figure: 'ratio',
     limit: 0.05,
     of: 'CPU time',
-    // There the agent's work is waited for that comes later.
-    left: burst(1, 'warm'),
-    right: burst(1, 'newest'),
+    left: row('warm', 'ADD', 'full'),
+    right: row('newest', 'ADD', 'full'),
   },
   ...(['STATUS', 'VERSION'] as const).map(
     (verb): Rule => ({
