@@ -5,7 +5,7 @@ import { clientOf } from '../kube/reflected.ts'
 import { ApiServer } from '../support/api-server.ts'
 import { until } from './running-agent.ts'
 
-test('what is wrong with the API is told when it begins and when it ends, without news', async (t) => {
+test('what is wrong with the API is told when it begins and ends, without any news', async (t) => {
   const server = new ApiServer()
   await server.listen()
   t.teardown(() => server.stop())
